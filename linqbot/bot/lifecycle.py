@@ -23,6 +23,7 @@ from linqbot.frames import place_of
 from linqbot.interrupts import RunningTask
 
 if TYPE_CHECKING:
+    from linqbot.bot.bot import Bot
     from linqbot.client.client import Client
     from linqbot.clock import Clock
     from linqbot.features.posts import Poster
@@ -44,7 +45,6 @@ class Running:
     """A running bot and what it runs on: the argument of `@bot.on_start`, `@bot.on_stop` and the hook `started`.
 
     Attributes:
-        bot: The `Bot`.
         client: Client for calls outside any turn. They go through the outbound middleware of all plugins. They are not
             in the journal, so they are not repeated after a crash.
         storage: The bot's storage. It is open from `on_start` to `on_stop`.
@@ -55,7 +55,7 @@ class Running:
         options: The options of the bot that features read, by their classes.
     """
 
-    bot: Lifecycle
+    bot: Bot
     client: Client
     storage: Storage
     clock: Clock

@@ -85,8 +85,9 @@ class Arrival:
     after_ask: AskedBefore | None = None  # the question that had timed out
     ended: tuple[str, ...] = ()  # conversations that end with this turn, because they are abandoned or have timed out
     is_counted: bool = False  # True if the event has changed the ballot of `asked`, whose question stays open
-    # Conversations whose vote waits for other people, because a person came or left. The event is handled as usual.
-    recounted: tuple[Asked, ...] = ()
+    # Conversations that the event changes although it is handled as usual: their vote waits for other people, because a person came
+    # or left; or a text may be the answer to what an interrupted run has begun.
+    changed: tuple[Asked, ...] = ()
     is_late: bool = (
         False  # True if the event answers a question that was shown for another chat's handler, and that is over
     )
@@ -211,7 +212,7 @@ class Arriving:
                     return Arrival(found, answer=answer)
                 return answer
         meaning = await self._of_another(event) or await self._of_wait(event)
-        return late if late is not None and meaning is NOTHING else meaning
+        return (late or self._of_begun(of_person, event)) if meaning is NOTHING else meaning
 
     async def _too_late(self, summary: ConversationSummary, event: Event) -> Arrival | None:
         """Return the meaning of an event for a question that is over; None if it is no late answer."""
@@ -221,6 +222,14 @@ class Arriving:
             return await self._late_elsewhere(summary, event)
         timed_out = await self._read(summary) if isinstance(event, MessageReceived) else None
         return _late(timed_out) if timed_out is not None and timed_out.question.may_answer(event) else None
+
+    def _of_begun(self, of_person: Iterable[ConversationSummary], event: Event) -> Arrival:
+        """Return the meaning of a text that may answer a question which an interrupted run has begun, and which is not open."""
+        if self.put_back:
+            return NOTHING
+        read = [self.known.get(each.id) for each in of_person if each.status == "waiting"]
+        missed = [each for each in read if each is not None and each.question.may_answer_begun(event)]
+        return Arrival(changed=tuple(each.changed(is_begun_missed=True) for each in missed)) if missed else NOTHING
 
     def _is_exact_answer(self, question: OpenQuestion, event: Event) -> bool:
         """Return True for a command of an owner that is, word for word, a choice of the question, or its yes or no."""
@@ -284,7 +293,7 @@ class Arriving:
                 left = (each for each in self.conversations if each.status == "waiting" and not is_payment(each.person))
                 return Arrival(ended=tuple(each.id for each in left))
             recounted = await self._with_members(event, waits)
-            return Arrival(recounted=recounted) if recounted else NOTHING
+            return Arrival(changed=recounted) if recounted else NOTHING
         for summary in reversed(waits):
             found = await self._read_open(summary, event)
             if found is None:
@@ -475,7 +484,7 @@ def write_arrival(arrival: Arrival, now: float, commit: Commit) -> None:
     commit.ended += arrival.ended
     if arrival.is_counted and arrival.asked is not None:
         commit.conversations.append(arrival.asked.conversation)
-    for each in arrival.recounted:
+    for each in arrival.changed:
         commit.conversations.append(each.conversation)
         if each.question.ballot is not None and each.question.ballot.is_complete:
             commit.timers.append(look(each, {"outcome": "answered", "text": ""}, now))

@@ -53,7 +53,7 @@ class Asks(TurnFeature):
         if not turn.lease.is_first_run and _has_begun(arrived, delivery):
             turn.data.of(TurnMute).is_muted = False  # the answer goes on as it began
         is_ending = delivery.is_internal and not is_found and delivery.type != "message.received"
-        if turn.data.of(TurnMute).is_muted and not (is_ending or arrived.is_counted or arrived.recounted):
+        if turn.data.of(TurnMute).is_muted and not (is_ending or arrived.is_counted or arrived.changed):
             return self._wait_for_unmute(turn, arrived)
         turn.opening = opening_of(turn, arrived)
         if arrived.is_of_another_chat or (arrived.is_void and delivery.id.startswith(ENDING_ID)):

@@ -465,8 +465,12 @@ class OpenQuestion(Data):
     timer: str = ""  # the id of the timer that ends it
     next: int = 1  # the number of the next question of the conversation
     # When, by Linq's clock, that was written which led to the question, in Unix seconds; None if it is not known. What was written
-    # before is no answer: its webhook came late.
+    # before is no answer: its webhook came late. If the question `follows_begun`, it is when Linq took the question.
     since: float | None = None
+    # True if an interrupted run has begun another question, which may be on the phone above this one; and True once a text came that
+    # may be its answer: no question was open then, so what such runs have begun is asked again when its turn comes.
+    follows_begun: bool = False
+    is_begun_missed: bool = False
     # `replies_to_me`, `answers`, `is_group` and `line` are those of the event that began the conversation, which its
     # webhook may not say.
     replies_to_me: bool = False
@@ -504,6 +508,10 @@ class OpenQuestion(Data):
         if self.since is None or event.type not in _WRITTEN or event.written_at is None:
             return True
         return event.written_at.timestamp() >= self.since
+
+    def may_answer_begun(self, event: Event) -> bool:
+        """Return True for a text that may answer the question which an interrupted run has begun before this one."""
+        return self.follows_begun and not self.may_answer(event)
 
     def with_refused(self, answer: Delivery) -> OpenQuestion:
         """Return the question with one more answer that was invalid, which replaces what the message said before."""

@@ -563,6 +563,10 @@ class AskSession:
         self._keep_open(record, asked, ctx)
 
     @property
+    def _is_begun_missed(self) -> bool:
+        return self._arrival.question is not None and self._arrival.question.is_begun_missed
+
+    @property
     def _answered_by(self) -> Delivery:
         """The delivery of the message that has answered, as its edits have changed it; that of the turn, if it was no message."""
         outcome: QuestionEnd = self._arrival.outcome or {}
@@ -732,7 +736,9 @@ class AskSession:
         """
         begun, code = self._past.begun, self._code(ctx)
         new = question.identity.prompt(max([self._next, *(each.prompt.n + 1 for each in begun)]), code)
-        same = (each for each in begun if each.prompt.asks_as(new))
+        # A person who has answered it waits for the bot, so it is asked again. A payment has its request, whatever was written.
+        is_missed = self._is_begun_missed and question.wait is None
+        same = (each for each in begun if each.prompt.asks_as(new) and (each.is_new or not is_missed))
         reworded = (
             each for each in begun if each.is_new and each.prompt.n >= self._next and each.prompt.code in ("", code)
         )
@@ -750,10 +756,19 @@ class AskSession:
         else:
             opened = await begin_wait(question.wait, question, prompt, root, ctx)
         since = self._written_at(ctx) or opened.since
-        if any(each.is_new and each.may_be_shown and each.prompt != prompt for each in self._past.begun):
+        follows_begun = any(each.is_new and each.may_be_shown and each.prompt != prompt for each in self._past.begun)
+        if follows_begun:
             # Another question may be on the phone: what was written before this one was shown may answer that one.
             since = opened.since or since
-        return opened.model_copy(update={**looked_up(root, ctx.after_ask), "since": since, "next": self._next})
+        return opened.model_copy(
+            update={
+                **looked_up(root, ctx.after_ask),
+                "since": since,
+                "next": self._next,
+                "follows_begun": follows_begun,
+                "is_begun_missed": self._is_begun_missed,
+            }
+        )
 
     def _written_at(self, ctx: Speaker) -> float | None:
         """Return when the event was written that led to the next question, by Linq's clock; None if it is not known.

@@ -200,6 +200,74 @@ async def test_what_was_written_before_the_new_question_was_shown_does_not_answe
     assert talk.said == ["First?", "Name?", "Ada"]
 
 
+def at(seconds: float) -> str:
+    """Return the time so many seconds after the first text, in Linq's form."""
+    return datetime.fromtimestamp(NOW + seconds, UTC).isoformat()
+
+
+async def test_a_question_counts_from_its_first_send_whenever_its_turn_ends(talk: Talk) -> None:
+    """The person has answered before the answer of Linq comes, or before the run after a crash."""
+    await talk.to(asks("'First?'"))
+    await talk.put(text_body("hi", sent_at=at(0)))
+    talk.linq.will_answer("chats.messages.send", sent(NOW + 1))
+    await _kill_after_the_send(talk)
+    talk.clock.advance(1500)
+    await talk.put(text_body("soup", sent_at=at(2)))
+    await talk.run()
+    assert talk.said == ["First?", "soup"]
+
+
+async def _answered_between(talk: Talk, old: Any, new: Any, written_at: float) -> None:
+    """Interrupt the old code after its question, let the new code ask its first one, and take a text that was written then."""
+    await talk.to(old)
+    await talk.put(text_body("hi", sent_at=at(0)))
+    talk.linq.will_answer("chats.messages.send", sent(NOW + 1))
+    await _kill_after_the_send(talk)
+    talk.linq.will_answer("chats.messages.send", sent(NOW + 20))
+
+    async def other(message: MessageReceived, ctx: Context) -> None:
+        """Handle what is no answer."""
+
+    talk.deploy().on_message("hi")(new)
+    talk.bot.on_message(other)
+    await talk.put(text_body("soup", sent_at=at(written_at)))
+    await talk.run()
+
+
+async def test_a_question_that_was_answered_before_another_one_of_new_code_is_asked_again(talk: Talk) -> None:
+    new = asks("'Name?'", "'Town?'", "'First?'", "'First?'")
+    await _answered_between(talk, asks("'First?'"), new, 10)
+    await talk.say("Ada", "Paris", sent_at=at(30))
+    assert talk.said == ["First?", "Name?", "Town?", "First?"]
+    await talk.restart()
+    await talk.say("soup", "cake", sent_at=at(40))
+    assert talk.said[4:] == ["First?", "Ada Paris soup cake"]
+    assert talk.open_questions() == []
+
+
+async def test_a_run_that_is_interrupted_while_it_asks_again_does_so_once(talk: Talk, interrupt: Interruption) -> None:
+    await _answered_between(talk, asks("'First?'"), asks("'Name?'", "'First?'"), 10)
+    await talk.put(text_body("Ada", sent_at=at(30)))
+    await interrupt(talk)
+    await talk.run()
+    await talk.say("soup", sent_at=at(40))
+    assert talk.said == ["First?", "Name?", "First?", "Ada soup"]
+
+
+async def test_a_payment_that_was_begun_is_not_requested_again_after_a_text(talk: Talk) -> None:
+    pay = "await ctx.pay(500, 'Soup')"
+    await talk.to(handler(pay))
+    await talk.put(text_body("hi", sent_at=at(0)))
+    await _kill_after_the_send(talk)
+    talk.linq.will_answer("chats.messages.send", sent(NOW + 20))
+    talk.deploy().on_message("hi")(handler("await ctx.ask('Name?')", pay))
+    await talk.put(text_body("ok", sent_at=at(10)))
+    await talk.run()
+    await talk.say("Ada", sent_at=at(30))
+    requests = {each.key for each in talk.linq.calls if each.name == "payment_requests.create"}
+    assert (talk.said[-1], len(requests)) == ("Name?", 1)
+
+
 async def test_a_payment_of_another_amount_is_another_request(talk: Talk, interrupt: Interruption) -> None:
     old, new = (handler(f"await ctx.pay({cents}, 'Soup')") for cents in (500, 700))
     await deploy_within_the_question(talk, interrupt, old, new)

@@ -26,7 +26,8 @@ one_of     texts: one of them, once. With place {name, wins, holder}: only one t
 holder     place, prefix: a bubble with this prefix; the rest is the `holder` of the text that has won the place.
 counts     name, prefix: the rests of such bubbles of a chat are 1, 2, 3 …, in the order of the texts.
 asks       questions, prefix, between: each question, and when all are answered a bubble with the prefix and the words of the
-           answers, joined by `between`. A question is a text, or {chat, text}.
+           answers, joined by `between`. A question is a text, or {chat, text}. It may be shown again if its answer came when the
+           bot could not tell what it answers: before another bubble for the text was shown, of a new release of the bot.
 acts       what: the ledger has this, always under one key.
 broadcast  text, chats: the text in each chat, except chats in which a person wrote STOP.
 
@@ -301,6 +302,23 @@ class IndexedRecord:
     def answers_to(self, question: DueBubble) -> list[WrittenText]:
         return [text for text in self.texts if self.question_of[text] is question]
 
+    def asked_again_at(self, due: Due, question: DueBubble) -> float:
+        """Return when a question was shown again, as it may be; minus infinity if it was not, or without such a reason."""
+        if due.kind != "asks" or question is due.bubbles[-1] or len(question.shown) != 2:
+            return -inf
+        shown, again = question.shown
+        others = (
+            each
+            for of, other in self.due_bubbles()
+            if of.text is due.text and other is not question
+            for each in other.shown
+        )
+        between = [
+            each for each in others if each.chat == shown.chat and shown.position < each.position < again.position
+        ]
+        has_reason = any(text.at < each.at for text in self.answers_to(question) for each in between)
+        return again.at if has_reason else -inf
+
     def taken_answers(self) -> Iterator[tuple[Due, DueBubble, str, WrittenText | None]]:
         """Yield each question of which a bubble quotes the answer: the words, and the text that has them, if there is one."""
         for due in self.of_kind("asks"):
@@ -354,11 +372,12 @@ def _missing(due: Due) -> str:
 
 
 def _doubled(record: IndexedRecord) -> Iterator[Found]:
-    """Each answer is shown once."""
+    """Each answer is shown once, and each question, unless it has a reason to be shown again."""
     for due, bubble in record.due_bubbles():
         words = [each.words for each in bubble.shown]
         is_ending = due.kind == "asks" and bubble is due.bubbles[-1]
-        if len(words) > (len(set(words)) if is_ending else 1):
+        most = len(set(words)) if is_ending else 2 if record.asked_again_at(due, bubble) > -inf else 1
+        if len(words) > most:
             shown = ", ".join(f"“{each}”" for each in words)
             yield f"{due.text} got {bubble} {len(words)} times: {shown}.", [due.text], bubble.chat
 
@@ -498,7 +517,8 @@ def _two_answers(record: IndexedRecord) -> Iterator[Found]:
     for due, question, _, text in record.taken_answers():
         if text and record.question_of[text] is question:
             for first in (other for other in record.answers_to(question) if other.is_before(text)):
-                if not record.excuses(due, first, {first.chat, due.text.chat}):
+                is_excused = record.excuses(due, first, {first.chat, due.text.chat})
+                if not is_excused and first.at > record.asked_again_at(due, question):
                     yield f"{question} was answered by {text}, though {first} came first.", [first, text], question.chat
 
 

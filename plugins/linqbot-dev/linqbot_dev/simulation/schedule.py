@@ -24,6 +24,9 @@ OF_PROCESSES: Final = ("kill", "power loss", "suspend", "deploy")
 OF_WORLD: Final = ("outage", "sleep", "rotate")
 """What can happen to Linq, to the machine, and to the signing secret."""
 
+LONGEST_PAUSE_S: Final = 3600.0
+"""More seconds than all faults of a drawn schedule together keep the bot from answering: it may be suspended twice for 1500 s."""
+
 AIMS: Final = (
     "before put", "after put", "after take", "before begin", "after begin", "before settle", "after settle",
     "before finish", "after finish", "before fire", "after fire", "after schedule", "after cancel", "after put_in_order", "after join",

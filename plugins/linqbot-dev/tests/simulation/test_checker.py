@@ -671,6 +671,25 @@ def test_a_question_that_is_shown_twice_is_doubled(story: Story) -> None:
     assert story.broken() == {"doubled"}
 
 
+def test_a_question_may_be_asked_again_if_its_answer_came_before_another_question() -> None:
+    for between in (True, False):
+        story = Story()
+        story.text("order", asks("first?", "second?"), shows("name?", optional=True))
+        story.bot("first?")
+        if between:
+            story.text("a", answers="first?")
+        story.bot("name?")
+        if not between:
+            story.text("a", answers="first?")
+        story.text("Ada", answers="name?")
+        story.bot("first?")
+        story.text("b", answers="first?")
+        story.bot("second?")
+        story.text("c", answers="second?")
+        story.bot("got b and c")
+        assert story.broken() == (set() if between else {"doubled", "two answers to one question"})
+
+
 def test_silence_after_an_answer_is_named(story: Story) -> None:
     story.text("form", asks("first?", "second?"))
     story.bot("first?")

@@ -13,6 +13,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from linqbot.bot.context import Context
 from linqbot_dev.simulation.scenes.person import Scene, SimulatedPerson, comes, shows, work
+from linqbot_dev.simulation.schedule import LONGEST_PAUSE_S
 from linqbot_dev.simulation.world import SimulatedWorld
 
 
@@ -42,4 +43,5 @@ class ErrandScene(Scene):
             world.ledger.append({"at": world.loop.now, "key": idempotency_key(), "what": f"errand {number}"})
             return "done"
 
-        await run(agent, ctx)
+        # A person whose model does not answer in the time for a request hears an apology. Here the machine may sleep meanwhile.
+        await run(agent, ctx, timeout_s=LONGEST_PAUSE_S)

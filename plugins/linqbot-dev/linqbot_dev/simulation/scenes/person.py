@@ -6,11 +6,12 @@ A text begins with the word of its scene and has the number of its visit, so tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Final
 
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
+from linqbot_dev.simulation.schedule import LONGEST_PAUSE_S
 from linqbot_dev.simulation.world import SimulatedWorld
 
 FIRST_HANDLE: Final = 14155550101
@@ -21,7 +22,9 @@ BOSS: Final = 97
 FIRST_GUEST: Final = 1000
 """The number of the first guest, who is in one scene only."""
 
-PATIENCE_S: Final = 2400.0
+PATIENCE_S: Final = LONGEST_PAUSE_S + 1200.0
+"""Seconds after which a person goes on without an answer. A person who went on sooner would write the next text, which may be any
+answer, when the bot asks at last."""
 _LOOK_S, _LONGEST_LOOK_S = 0.5, 10.0
 
 
@@ -80,9 +83,13 @@ class SimulatedPerson:
 
     async def sees(self, *texts: str) -> bool:
         """Wait until the phone shows one of these texts. Return False if none comes, or the person writes STOP meanwhile."""
+        return await self.looks_for(lambda shown: not set(texts).isdisjoint(shown))
+
+    async def looks_for(self, is_there: Callable[[list[str]], bool]) -> bool:
+        """Wait until what the phone shows is as wanted. Return False if it does not come to that, as `sees` does."""
         end, pauses = self.world.loop.now + PATIENCE_S, _looks()
         while self.world.loop.now < end and not self.has_stopped:
-            if set(texts) & set(self.world.shown_to(self.handle)):
+            if is_there(self.world.shown_to(self.handle)):
                 return True
             await asyncio.sleep(next(pauses))
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 from pydantic import BaseModel, Field, create_model
@@ -31,7 +32,7 @@ class AskScene(Scene):
 
 
 class OrderScene(Scene):
-    """Two questions, and one more in front of them after a deploy."""
+    """Two questions, and one more in front of them after a deploy. The first one may be asked again behind that one."""
 
     word = "order"
 
@@ -39,16 +40,22 @@ class OrderScene(Scene):
         questions = [f"first {number}?", f"second {number}?"]
         extra = f"name {number}?"
         person.say(f"order {number}", asks(*questions, prefix=f"ordered {number} got "), shows(extra, optional=True))
-        left = {extra: f"my name {number}", questions[0]: f"one of {number}", questions[1]: f"other of {number}"}
-        done = f"ordered {number} got {left[questions[0]]} and {left[questions[1]]}"
-        while left and await person.sees(*left, done):
-            shown = person.world.shown_to(person.handle)
-            if done in shown:
-                return
-            question = next(each for each in left if each in shown)
+        answers = {extra: f"my name {number}", questions[0]: f"one of {number}", questions[1]: f"other of {number}"}
+        answered: Counter[str] = Counter()
+
+        def left(shown: list[str]) -> list[str]:
+            return [each for each in shown if each in answers and shown.count(each) > answered[each]]
+
+        def is_next(shown: list[str]) -> bool:
+            return bool(left(shown)) or any(each.startswith(f"ordered {number} ") for each in shown)
+
+        while await person.looks_for(is_next) and left(person.world.shown_to(person.handle)):
             await person.thinks()
-            person.say(left.pop(question), answers=question)
-        await person.sees(done)
+            # The last one in the chat: another one may have come meanwhile.
+            question = left(person.world.shown_to(person.handle))[-1]
+            again = " again" * answered[question]
+            answered[question] += 1
+            person.say(answers[question] + again, answers=question)
 
     async def answer(self, world: SimulatedWorld, ctx: Context, number: str, generation: int) -> None:
         if generation > 1:
