@@ -48,7 +48,7 @@ class Feature:
         turns_while: The feature sleeps in the first runs of turns while this container is empty.
             It does not sleep in later runs, because an earlier one may have left something.
         types_always: The types of events in whose turns the feature never sleeps.
-        guards_while: The guard is asked while this container is not empty.
+        guards_while: The guard is asked while this container is not empty. A guard with `guards_for` says False here.
         guards_for: The guard is asked also in turns whose data have a value of this class.
         guards_calls: The names of the calls for which the guard is asked; None for all.
     """
@@ -66,7 +66,7 @@ class Feature:
     types: frozenset[str] | None = None
     types_always: frozenset[str] = frozenset()
     turns_while: Sized | bool = True
-    guards_while: Sized | bool = False
+    guards_while: Sized | bool = True
     guards_for: type | None = None
     guards_calls: frozenset[str] | None = None
 
@@ -81,7 +81,10 @@ class Feature:
         return self._IS_OVERRIDDEN[drawer]
 
     def part(self) -> Feature:
-        """Return the feature that has the points of a turn: this one, or one whose module is imported when a turn needs it."""
+        """Return the feature that has the points of a turn: this one, or one whose module is imported when a turn needs it.
+
+        Of the latter, only the points of a turn count; all else stands with this one.
+        """
         return self
 
     def concerns(self, lease: Lease) -> bool:
@@ -111,13 +114,13 @@ class Feature:
         """Do what must be stored before the commit that ends the turn. An error of the storage changes the outcome."""
 
     def end(self, turn: Turn, commit: Commit) -> None:
-        """Add to the commit that ends the turn, by the outcome in the commit."""
+        """Add to the commit that ends the turn, by the outcome in the commit. A commit that cannot be stored is built again."""
 
     def in_step(self, journal: TurnJournal, name: str) -> None:
         """Note the effects of a step that was made just now, given its name."""
 
     async def guard(self, asked: GuardedCall) -> None:
-        """Raise Stopped if a call must not be made now, or the error with which Linq would refuse it."""
+        """Raise Stopped if a call must not be made now, TurnDeferred if that is not known, or the error with which Linq would refuse it."""
 
 
 _DRAWERS: Final = ("concerns", "admit", "open", "begin", "stop", "defers", "again", "close", "end", "in_step", "guard")

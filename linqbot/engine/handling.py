@@ -1,4 +1,4 @@
-"""Handling: the questions that the engine and the features ask about a bot's handlers and rules, and the acts of running them.
+"""Handling: the questions that the engine and the features ask about a bot's handlers and rules.
 
 The questions run no code of the bot but its filters and its `allow`. Next step: `bot/dispatch.py`, which performs the acts.
 """

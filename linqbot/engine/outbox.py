@@ -212,9 +212,9 @@ class Outbox:
         earlier = self.journal.earlier
         if earlier is None:
             return self._make(call, slot, run)
-        return self._perform_again(call, earlier.match(call, slot), run)
+        return self._answer_or_repeat(call, earlier.match(call, slot), run)
 
-    async def _perform_again(self, call: Call, match: Match, run: Run) -> ApiResponse:
+    async def _answer_or_repeat(self, call: Call, match: Match, run: Run) -> ApiResponse:
         """Return the answer of the earlier run that made a call. If none has made it, or that is not known, make the call.
 
         Raises AmbiguousCall if it must not be repeated, and the error with which the call has ended.
@@ -253,7 +253,7 @@ class Outbox:
         earlier = self.journal.earlier
         assert earlier is not None
         try:
-            await self._perform_again(call, earlier.match(call, self.journal.slots.numbered("owed:")), run)
+            await self._answer_or_repeat(call, earlier.match(call, self.journal.slots.numbered("owed:")), run)
         except (LinqApiError, MessageGone) as error:
             # The code that made the call already has an answer, so the error can only be logged.
             log.error("send.refused", turn=self.journal.turn, call=call.name, error=str(error))
@@ -314,7 +314,7 @@ class Outbox:
             raise TurnDeferred(str(error), after_s=error.after_s) from error
         except Stopped as error:
             if not repeated:
-                # On record, so that no later run makes the call when its reason is over: it would be out of place then.
+                # On record, so that no later run makes the call when the mute, or the like, is over: it would be out of place then.
                 await journal.note_outcome(entry, "refused", stopped_json(error), at_once=True)
             raise
         except LinqApiError as error:

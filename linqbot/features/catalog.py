@@ -155,7 +155,7 @@ def catalogue(turns: Turns) -> list[Feature]:
         ),
         # Before questions: in a muted chat they wait.
         Mutes(turns),
-        # In this order: receipts are frequent, and there may be many mutes.
+        # Its types are looked at first, because receipts are frequent, and then the mutes, of which there may be many.
         _LateHandoffs(
             turns,
             "relay:Handoffs",
@@ -163,7 +163,7 @@ def catalogue(turns: Turns) -> list[Feature]:
             turns_while=storage.mutes,
             kinds={"handoff": Kind(run=_late("handoff:hand_back", turns))},
         ),
-        # Its meaning for a question decides if a handler runs at all.
+        # An event may answer a question, which decides the handler.
         _LateAsks(
             turns,
             "asking.asks:Asks",
@@ -174,13 +174,14 @@ def catalogue(turns: Turns) -> list[Feature]:
         ),
         OptOutsAfterCrash(turns),
         _Late(turns, "lookups:Receipts", types=frozenset(RECEIPTS)),
-        # Before those that look at the event, because it completes the event. The others may be in any order.
+        # Before those that look at the event, because it completes the event.
         _Late(turns, "lookups:Lookups"),
     ]
     if (conduct := dispatcher.options.find(Conduct)) is not None:
         found.append(_named("manners.gate:Gate")(turns, conduct))
     found += [
-        NewChats(turns),  # its guard comes last: it notes calls that are made
+        # Behind all other guards, because its guard notes calls that are made. What follows may be in any order.
+        NewChats(turns),
         _LateOwnChanges(
             turns,
             "own_changes:OwnChanges",

@@ -1,8 +1,8 @@
 """Mutes: in a muted chat the bot is silent, because a person answers there. `ctx.mute` begins a mute, `ctx.unmute` ends it.
 
 A mute is stored at once, whatever becomes of the handler, and looked up in memory: before the handler of each event
-(`Mutes.open`), and before each call (`Mutes.guard`). A turn that has begun before the mute ends as usual, but what it still sends
-there is not sent.
+(`Mutes.open`), and before each call (`Mutes.guard`). A turn that is running when the mute
+begins goes on, but its further sends into the chat are stopped.
 
 While a chat is muted:
 

@@ -49,7 +49,6 @@ class NewChats(TurnFeature):
 
     # What may be handled in the lane of a post to a person.
     types = frozenset(f"linqbot.{kind}" for kind in ("post", "post_to", "ask_to", "dead_letter"))
-    guards_while = True
     guards_calls = frozenset({OPENS_CHAT})
 
     def __init__(self, turns: Turns) -> None:

@@ -48,6 +48,7 @@ class OptOuts(TurnFeature):
 
     # The type of the delivery, because the notice of a dead letter stands for a message too.
     types = frozenset({"message.received"})
+    guards_while = False
     guards_for = OptedOut
 
     def __init__(self, turns: Turns) -> None:

@@ -118,8 +118,6 @@ class Gate(TurnFeature):
     Without `conduct.manners`, no rules are kept for promotional messages.
     """
 
-    guards_while = True
-
     def __init__(self, turns: Turns, conduct: Conduct) -> None:
         super().__init__(turns)
         self._allow_to = conduct.allow_to
