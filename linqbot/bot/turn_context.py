@@ -52,7 +52,7 @@ class TurnContext(Context):
     def discard_writes(self) -> None:
         """Forget the changes of state and the scheduled sends of a handler that failed, before an error handler runs."""
         self.turn_state.discard()
-        if self._journal.ends:
+        if self._journal.ends:  # else nothing was scheduled, and the module need not be loaded
             from linqbot.features.later import TurnTimers
 
             TurnTimers.of(self._journal).discard(self._journal)

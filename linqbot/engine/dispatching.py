@@ -24,7 +24,7 @@ class Dispatching(Handling):
 
     @abstractmethod
     async def dispatch(self, event: Event, ctx: HandlerRun) -> None:
-        """Run the first handler that fits the event. Raises what it raises."""
+        """Run the first handler that fits the event. Raises the handler's error, unless the bot handles it."""
 
     @abstractmethod
     async def dispatch_dead_letter(self, failure: Failure, event: Event, ctx: HandlerRun) -> None:

@@ -195,7 +195,7 @@ class Catalogue:
 
     def steps_of(self, journal: TurnJournal, known: int) -> Steps:
         """Return the steps of a turn that has so many journal entries already."""
-        return Steps(journal, journal.storage, known, self.recalls, self.in_step)
+        return Steps(journal, known, self.recalls, self.in_step)
 
     def gated(self, call: Call, run: Run, journal: TurnJournal, key: str) -> Run:
         """Return what makes one attempt of a call: `run`, before which each guard that is awake may raise an error.

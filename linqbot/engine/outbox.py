@@ -109,7 +109,7 @@ class Outbox:
                 journal.cancel_if_interrupted()
             if call.safety in ("hint", "read"):
                 guarded = self._gated(call, run, journal, "") if call.safety == "hint" else run
-                return await self._make_unjournalled(call, self.journal.outbound.wrap(guarded))
+                return await self._make_unjournalled(call, journal.outbound.wrap(guarded))
             if journal.is_suspended:
                 raise Suspended("The handler waits for an answer.")
             within = _within.get()
@@ -190,7 +190,7 @@ class Outbox:
             if journal.is_past:
                 assert journal.earlier is not None, "it is set by `TurnJournal.enter`"
                 return journal.earlier.answer_from_past(call, slot, journal.turn)
-            if self.journal.outbound.is_empty:
+            if journal.outbound.is_empty:
                 return await self._perform(call, slot, run)
             within = _Slot(self, slot)
             token = _within.set(within)

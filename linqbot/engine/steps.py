@@ -26,7 +26,6 @@ from linqbot.engine.state_values import misfits
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.errors import Ambiguous, BotError, ConversationTooLong, TurnDeferred
 from linqbot.linq.events.lane import as_object
-from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
 from linqbot.storage.state import ChangedValue, StateWrite
 from linqbot.turn_events import StepEnded
@@ -76,13 +75,12 @@ class Steps:
     def __init__(
         self,
         journal: TurnJournal,
-        storage: Storage,
         known: int,
         recalls: Mapping[str, Recall],
         in_step: Sequence[InStep],
     ) -> None:
         self._journal = journal
-        self._storage = storage
+        self._storage = journal.storage
         self._entries = known
         self._recalls = recalls
         self._in_step = in_step

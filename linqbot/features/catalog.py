@@ -121,7 +121,7 @@ class _LateOverlaps(_Late):
         return self._turns.dispatcher.routes.overlaps or (is_later and any(lease.delivery.joined.incoming))
 
 
-class _Proactive(TurnFeature):
+class _Proactive(Feature):
     """The kinds of the deliveries by which the bot speaks first, and of the doctor's probe."""
 
     types = _NO_TYPES

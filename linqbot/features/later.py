@@ -356,7 +356,7 @@ class TurnTimers(dict[str, Timer]):
 
 def scheduler_of(helpers: Helpers) -> TurnScheduler:
     """Return what carries out the scheduled sends of a turn."""
-    return helpers.made(TurnScheduler, lambda of: TurnScheduler(of.journal, of.journal.storage))
+    return helpers.made(TurnScheduler, lambda of: TurnScheduler(of.journal))
 
 
 class TurnScheduler:
@@ -364,10 +364,10 @@ class TurnScheduler:
 
     __slots__ = ("_cancels", "_journal", "_slots", "_stored", "_timers")
 
-    def __init__(self, journal: TurnJournal, stored: Storage) -> None:
+    def __init__(self, journal: TurnJournal) -> None:
         self._journal = journal
         self._slots = journal.slots
-        self._stored = stored
+        self._stored = journal.storage
         self._timers = TurnTimers.of(journal)
         recorded = [entry for entry in journal.steps.values() if from_json(entry.call)["verb"] == CANCEL]
         self._cancels = JournalMatcher(recorded)

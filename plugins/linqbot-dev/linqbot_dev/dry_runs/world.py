@@ -278,7 +278,7 @@ class _OfThen(TurnFeature):
     async def begin(self, turn: Turn) -> None:
         turns, features, journal = self._turns, self._turns.features, turn.journal
         known = len(turn.opening.known)
-        turn.helpers[Steps] = _StepsOfThen(journal, turns.storage, known, features.recalls, features.in_step)
+        turn.helpers[Steps] = _StepsOfThen(journal, known, features.recalls, features.in_step)
         turn.helpers[TurnBroadcaster] = _Broadcaster(journal, turns.storage, turns.outbound)
 
 
