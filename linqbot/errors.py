@@ -20,6 +20,7 @@
         AskTimeout            no answer came in time
         AskCancelled          the person or the operator ended it: `reason`
         PersonUnreachable     a person who is named in who= or also= cannot be asked
+      DeliveryRejected      a delivery that the bot cannot handle; its sender is answered 422
       StreamStalled         the source of ctx.stream was silent for too long; what was said stays
       Ambiguous             a step of ctx.once was cut off; it is unknown if it was done
       RuleBroken            a call to Linq would break one of Linq's rules R1-R96; nothing was sent
@@ -536,6 +537,10 @@ class PersonUnreachable(AskEnded):
 
     def __init__(self, why: str) -> None:
         super().__init__(f"A person who is named in who= or also= of ctx.ask cannot be asked. {why}".strip())
+
+
+class DeliveryRejected(LinqbotError):
+    """A delivery that only `linqbot trigger` sends, and that the bot cannot handle. Nothing was stored; the sender reads the message."""
 
 
 class StreamStalled(LinqbotError):

@@ -14,6 +14,7 @@ from linqbot.bot.router import Router
 from linqbot.engine.bag import Bag
 from linqbot.errors import BotError
 from linqbot.features.bot_options import MuteByHand
+from linqbot.features.handler_options import Gather
 from linqbot.features.manners.conduct import Conduct
 from linqbot.linq.events.event import Event
 from linqbot.linq.handles import person_key
@@ -120,6 +121,7 @@ class Bot(Router):
         self.loop_breaker = loop_breaker
         self.options = Bag()
         self.options.put(MuteByHand(mute_s))
+        self.options.put(Gather(gather_s or 0.0))
         self.on_trouble = on_trouble
         self.on_ask_timeout = on_ask_timeout
         self.on_ask_cancelled = on_ask_cancelled

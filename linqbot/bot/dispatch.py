@@ -16,7 +16,6 @@ import structlog
 from linqbot.bot import from_plugins, handlers
 from linqbot.bot.bot import Bot
 from linqbot.bot.context import Context
-from linqbot.bot.handlers import handler_name
 from linqbot.bot.never_awaited import error_of
 from linqbot.bot.routes import Routes
 from linqbot.bot.turn_context import TurnContext
@@ -29,12 +28,14 @@ from linqbot.engine.dispatching import Dispatching
 from linqbot.engine.failure import Failure
 from linqbot.engine.filters import Fit, takes_muted
 from linqbot.engine.handling import OWN_TYPES, Rules
-from linqbot.engine.routing import HandlerRun, Route
+from linqbot.engine.routing import HandlerRun, Route, handler_name
 from linqbot.engine.turn import Turn
 from linqbot.errors import AskCancelled, AskEnded, NeverAwaited, NoVerdict, PersonUnreachable, error_name
 from linqbot.features.addressed import is_answer
+from linqbot.features.handler_options import ForOptOut, Overlap
 from linqbot.features.loops import Loop, LoopBreaker
 from linqbot.features.manners.conduct import manners_of
+from linqbot.features.schedules import Schedule
 from linqbot.features.turn_data import OptedOut, Overtaken
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
@@ -338,7 +339,7 @@ class Dispatcher(Dispatching):
             notify(Routed(event, route.name, route.at, tuple(ctx.tried), None))
         ctx.note_handler(route, fit)
         # A person who opts out does not want to hear of the bot: no typing dots, and no read receipt.
-        if isinstance(event, MessageReceived) and not route.opt_out:
+        if isinstance(event, MessageReceived) and not ctx.is_opt_out:
             if self._bot.typing:
                 ctx.show_typing_when_slow()
             if self._bot.read and (ctx.rerun is None or not ctx.rerun.attempts):
@@ -349,7 +350,8 @@ class Dispatcher(Dispatching):
             ctx.deadline.restart(route.deadline_s)
         # A question may be answered by something else than a message, such as a tapback, or by nothing in time.
         if ctx.overlap is not None and (isinstance(event, MessageReceived) or ctx.resumption is not None):
-            ctx.overlap.begin(route.name, route.overlap)
+            found = route.options.find(Overlap)
+            ctx.overlap.begin(route.name, "queue" if found is None else found.mode)
         await route.handle(event, ctx)
         ctx.turn_state.check()
 
@@ -358,7 +360,7 @@ class Dispatcher(Dispatching):
         if not ctx.is_opt_out:
             self._pass_over(event, ctx, handlers.KEYWORD)
             await self.answer_keyword(event, ctx)
-        elif (route := next((each for each in self.routes.all if each.opt_out), None)) is not None:
+        elif (route := next((each for each in self.routes.all if ForOptOut in each.options), None)) is not None:
             await self._handle(event, ctx, route, fit=True)
         else:
             self._pass_over(event, ctx, handlers.OPTED_OUT)
@@ -408,7 +410,7 @@ class Dispatcher(Dispatching):
 
     def _log_unhandled(self, event: Event) -> None:
         if isinstance(event, ScheduleDue):
-            known = [schedule.name for schedule in self.routes.schedules]
+            known = [schedule.name for schedule in self.routes.of_option(Schedule)]
             log.warning("schedule.unknown", schedule=event.name, known=known, event_id=event.event_id)
             return
         if isinstance(event, BroadcastDone):
@@ -444,7 +446,6 @@ def _rules_of(bot: Bot) -> Rules:
     return Rules(
         lambda event: bot.allow is None or bot.allow(event),  # an author may set another one while the bot runs
         bot.groups,
-        bot.gather_s or 0.0,
         on_trouble=bot.on_trouble,
         has_languages=bot.languages is not None,
         answers_keywords=manners_of(bot.options) is not None,

@@ -7,7 +7,7 @@ import inspect
 import threading
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Final, Protocol, TypeAlias, TypeVar, get_args, overload
+from typing import Any, Final, Protocol, TypeAlias, TypeVar, overload
 
 import anyio
 import anyio.to_thread
@@ -19,13 +19,12 @@ from linqbot.content.sent import Sent
 from linqbot.engine import failure, reasons
 from linqbot.engine.failure import Failure
 from linqbot.engine.filters import AWAITING_FILTER, Filter, is_maker, takes
-from linqbot.engine.routing import Route
+from linqbot.engine.routing import Route, handler_name
 from linqbot.errors import BotError
 from linqbot.frames import place_of_function, place_of_thread
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.parse import EVENT_TYPES
-from linqbot.nearest import nearest_name, suggestion
-from linqbot.options import OverlapMode
+from linqbot.nearest import nearest_name
 from linqbot.speakers import SaidText
 from linqbot.turn_events import Tried
 
@@ -136,11 +135,6 @@ def error_class(given: Any) -> type[Exception]:
     )
 
 
-def handler_name(handler: Any) -> str:
-    """Return the name of a handler, as `module:qualname`."""
-    return f"{getattr(handler, '__module__', '?')}:{getattr(handler, '__qualname__', type(handler).__name__)}"
-
-
 def shown_as(name: str) -> Callable[[Own], Own]:
     """Name a handler of linqbot's own as authors know it, such as `Bot.mute_word`, in the log and in `linqbot why`."""
 
@@ -194,20 +188,6 @@ def _last(name: str) -> str:
     """Return the name of a function without its module and class, to write a `def` with; a lambda has none."""
     last = name.rpartition(":")[2].rpartition(".")[2]
     return last if last.isidentifier() else "function"
-
-
-def check_overlap(handler: Any, overlap: str) -> None:
-    """Check the `overlap` of a handler when it is registered.
-
-    Raises BotError for an unknown mode, and for a handler that is a plain `def`: it can neither be cancelled nor await.
-    """
-    known = get_args(OverlapMode)
-    if overlap not in known:
-        raise BotError(f"overlap={overlap!r} is not known. {suggestion(str(overlap), known)}")
-    if overlap != "queue" and not inspect.iscoroutinefunction(handler):
-        raise BotError(
-            f"overlap={overlap!r} needs an async def: {handler_name(handler)} is a plain def, which cannot be interrupted."
-        )
 
 
 def check_async(function: Any, use: str, *arguments: str) -> str:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, overl
 
 import structlog
 
-from linqbot.bot.handlers import check_async, handler_name
+from linqbot.bot.handlers import check_async
 from linqbot.engine.bag import Bag
 from linqbot.engine.filters import takes
+from linqbot.engine.routing import handler_name
 from linqbot.errors import BotError, StartFailed
 from linqbot.frames import place_of
 from linqbot.interrupts import RunningTask
@@ -49,7 +50,6 @@ class Running:
             in the journal, so they are not repeated after a crash.
         storage: The bot's storage. It is open from `on_start` to `on_stop`.
         clock: Clock that retries and timers use.
-        post: Puts an event from outside into a chat's lane: `await running.post("order.shipped", {…}, id=…, person=…)`.
         handled: Event classes that the handlers take, those of plugins included.
         lost: Returns the number of messages that this process had to fetch, because Linq had given up delivering their webhooks.
         options: The options of the bot that features read, by their classes.
@@ -59,10 +59,16 @@ class Running:
     client: Client
     storage: Storage
     clock: Clock
-    post: Poster
     handled: frozenset[type[Event]] = frozenset()
     lost: Callable[[], int] = lambda: 0
     options: Bag = field(default_factory=Bag)
+
+    @property
+    def post(self) -> Poster:
+        """Puts an event from outside into a chat's lane: `await running.post("order.shipped", {…}, id=…, person=…)`."""
+        from linqbot.features.posts import Poster  # few bots post
+
+        return Poster(self.storage, self.clock)
 
 
 LifecycleHandler: TypeAlias = Callable[[Running], Awaitable[None]]

@@ -8,7 +8,7 @@ and not to an event: see `lifecycle.py`. Next step: `bot/dispatch.py` runs the f
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, get_args, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, Unpack, get_args, overload
 
 from linqbot.bot.context import Context
 from linqbot.bot.event_decorators import EventDecorators
@@ -22,15 +22,16 @@ from linqbot.bot.handlers import (
     check,
     check_async,
     check_middleware,
-    check_overlap,
     error_class,
     event_class,
     is_handler,
 )
 from linqbot.bot.lifecycle import Lifecycle
+from linqbot.engine.bag import Bag
 from linqbot.engine.filters import Filter, Predicate, check_filters, exact
 from linqbot.engine.routing import Route
 from linqbot.errors import BotError
+from linqbot.features.handler_options import ForOptOut, HandlerOptions, chosen
 from linqbot.frames import place_of_function
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageEdited, MessageReceived, ReactionAdded, ReactionRemoved
@@ -38,10 +39,7 @@ from linqbot.linq.events.proactive import BroadcastDone, Posted, ScheduleDue
 from linqbot.linq.types.message import ReactionType
 from linqbot.linq.types.names import misspelt
 from linqbot.nearest import no_attribute, suggestion
-from linqbot.options import OverlapMode, check_gather_s, check_limits, check_timezone
-
-if TYPE_CHECKING:
-    from linqbot.features.schedules import Schedule
+from linqbot.options import check_gather_s, check_limits, check_timezone
 
 E = TypeVar("E", bound=Event)
 Next: TypeAlias = Callable[[Any, Context], Awaitable[None]]
@@ -78,7 +76,6 @@ class Router(EventDecorators, Lifecycle):
         self.added_middleware: list[Middleware] = []
         self.error_handlers: list[tuple[type[Exception], ErrorHandler]] = []
         self.dead_letter_handlers: list[Route] = []
-        self.schedules: list[Schedule] = []
 
     if not TYPE_CHECKING:  # a type checker would accept any name
 
@@ -93,9 +90,8 @@ class Router(EventDecorators, Lifecycle):
         attempts: int | None = None,
         deadline_s: float | None = None,
         during_ask: bool = False,
-        gather: bool = True,
-        overlap: OverlapMode = "queue",
         when: When[E] | None = None,
+        **options: Unpack[HandlerOptions],
     ) -> Decorator[E]:
         """Register a handler for the events of a class. It runs if every filter fits the event.
 
@@ -111,13 +107,13 @@ class Router(EventDecorators, Lifecycle):
                 worker's setting, by default 900.
             during_ask: True also handles events of a person while `ctx.ask` waits for their answer. The question stays
                 open. Without it, or if `when` says no, their messages are answers.
-            gather: False handles a message that fits at once, although the bot joins bursts of messages with `gather_s`.
-            overlap: What happens with a message of the same person that comes while the handler runs, if it fits this
-                handler too. `queue` handles it afterwards. `restart` cancels the handler and runs it again with both
-                messages. `steer` offers it to the running handler, in `ctx.incoming()`.
             when: An `async def` of (event, ctx) that returns True if the handler shall run. It is asked after the filters,
                 and before the read receipt and the typing dots. So a classifier may choose silence in a group. The
                 result is stored, so each event is classified once, however often its handler runs.
+            options: `gather=False` handles a message that fits at once, although the bot joins bursts of messages with
+                `gather_s`. `overlap=` says what happens with a message of the same person that comes while the handler runs,
+                if it fits this handler too: `queue` handles it afterwards; `restart` cancels the handler and runs it again
+                with both messages; `steer` offers it to the running handler, in `ctx.incoming()`.
         Returns:
             A decorator for the handler, which is an `async def` or a plain `def` of (event, ctx).
         Raises:
@@ -135,9 +131,8 @@ class Router(EventDecorators, Lifecycle):
         check_filters(filters, event)
 
         def register(handler: Any) -> Any:
-            check_overlap(handler, overlap)
             limits = {"attempts": attempts, "deadline_s": deadline_s}
-            how = {"late": late, "during_ask": during_ask, "gather": gather, "overlap": overlap, "when": when}
+            how = {"late": late, "during_ask": during_ask, "when": when, "options": chosen(options, handler)}
             return self._add(event, handler, *filters, **limits, **how)
 
         return register
@@ -153,9 +148,8 @@ class Router(EventDecorators, Lifecycle):
         attempts: int | None = None,
         deadline_s: float | None = None,
         during_ask: bool = False,
-        gather: bool = True,
-        overlap: OverlapMode = "queue",
         when: When[MessageReceived] | None = None,
+        **options: Unpack[HandlerOptions],
     ) -> Decorator[MessageReceived]: ...
 
     def on_message(self, *given: Any, **how: Any) -> Any:
@@ -253,8 +247,8 @@ class Router(EventDecorators, Lifecycle):
             path = check(handler, ScheduleDue)
             schedule = Schedule(name or path.rpartition(":")[2].rpartition(".")[2], spec, timezone)
             is_its = Filter[ScheduleDue](lambda event: event.name == schedule.name, f"schedule {schedule.name!r}")
-            self.schedules.append(schedule)
-            return self._add(ScheduleDue, handler, is_its, attempts=attempts, deadline_s=deadline_s)
+            how = {"attempts": attempts, "deadline_s": deadline_s, "options": Bag.holding(schedule)}
+            return self._add(ScheduleDue, handler, is_its, **how)
 
         if not isinstance(spec, str):
             raise BotError('@bot.every() needs a rhythm: @bot.every("weekdays 09:00", timezone="Europe/Paris").')
@@ -322,7 +316,7 @@ class Router(EventDecorators, Lifecycle):
         Example:
             `@bot.on_opt_out` above `async def record(message: MessageReceived, ctx: Context) -> None: …`
         """
-        return self._add(MessageReceived, handler, late=True, opt_out=True)
+        return self._add(MessageReceived, handler, late=True, is_tried=False, options=Bag.holding(ForOptOut()))
 
     @overload
     def on_error(

@@ -18,10 +18,12 @@ from linqbot.bot.context import Context
 from linqbot.bot.handlers import ErrorHandler, call_in_thread, check_wrapped, send_returned
 from linqbot.bot.router import Middleware, Next, Router
 from linqbot.bot.turn_context import TurnContext
+from linqbot.engine.bag import Bag
 from linqbot.engine.filters import covers, name_of, takes_muted
 from linqbot.engine.routing import Route, RouteTable
 from linqbot.errors import BotError, LinqbotError
-from linqbot.features.manners.conduct import manners_of
+from linqbot.features.handler_options import Gather
+from linqbot.features.schedules import Schedule, check_names
 from linqbot.frames import place_of
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageReceived
@@ -35,7 +37,6 @@ class Routes(RouteTable):
         threads: Maximum number of handlers that are a plain `def` and run at once, each in a thread.
         plugins: Their routers come after the bot's handlers, or before them if the plugin asks for it.
     Attributes:
-        schedules: The schedules of the bot's handlers.
         after_middleware: The `__qualname__`s of the functions that middleware gets to await.
     Raises:
         BotError: a handler can never run, because an earlier one takes all its events; or two schedules have the same
@@ -51,20 +52,12 @@ class Routes(RouteTable):
         _refuse_unreachable(routes)
         self._routers: list[Router] = [bot]
         self._add_routers(plugins, routes)
-        self.schedules = tuple(schedule for router in self._every_router() for schedule in router.schedules)
-        if self.schedules:
-            from linqbot.features.schedules import check_names
-
-            check_names(self.schedules)
         super().__init__(
             routes,
             dead_letter_routes=[route for router in self._every_router() for route in router.dead_letter_handlers],
-            schedule_names=(schedule.name for schedule in self.schedules),
-            gathers=bool(bot.gather_s),
-            answered=[MessageReceived]
-            if manners_of(bot.options) is not None
-            else [],  # a bot with manners answers START and HELP
+            options=bot.options,
         )
+        check_names(self.of_option(Schedule))
 
     def error_handler(self, error: Exception) -> ErrorHandler | None:
         known = (each for router in self._every_router() for each in router.error_handlers)
@@ -116,7 +109,8 @@ class Routes(RouteTable):
 
         # The bot's own middleware wraps the routing, and is not repeated here.
         inner = self.wrapped(handle, [wrap for router in around[1:] for wrap in router.added_middleware])
-        return route._replace(handle=self.speaking(inner), gather_s=_gather_s(route, around))
+        options = Bag({Gather: Gather(_gather_s(route, around)), **route.options})
+        return route._replace(handle=self.speaking(inner), options=options)
 
     def _add_routers(self, plugins: Plugins, routes: list[Route]) -> None:
         """Add the routers of plugins before or after the bot's handlers, which are the `routes`.
@@ -146,7 +140,7 @@ class Routes(RouteTable):
 
 def _gather_s(route: Route, around: Sequence[Router]) -> float:
     """Return how long messages that fit a route wait for further ones. The innermost router that says it decides."""
-    if not route.gather or not issubclass(MessageReceived, route.event):
+    if not issubclass(MessageReceived, route.event):
         return 0.0
     return next((router.gather_s for router in reversed(around) if router.gather_s is not None), 0.0)
 
@@ -161,7 +155,7 @@ def _refuse_unreachable(
     hidden: list[tuple[Route, Route]] = []
     reached: set[int] = set()
     for route in routes:
-        if route.opt_out:
+        if not route.is_tried:
             continue
         if (earlier := next((one for one in before if _hides(one, route)), None)) is not None:
             hidden.append((route, earlier))

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any, Self, TypeVar
 
 D = TypeVar("D")
 
 
+class Option:
+    """A small frozen value for a feature, which the author of a bot has chosen for the bot or for a handler."""
+
+    __slots__ = ()
+
+    @property
+    def needs(self) -> Sequence[str]:
+        """The types of events that the bot needs because of the option, although no handler takes them."""
+        return ()
+
+
 class Bag(dict[type, Any]):
     """A bag of values, one of each class."""
+
+    @classmethod
+    def holding(cls, *values: object) -> Self:
+        """Return a bag of these values."""
+        return cls({type(value): value for value in values})
 
     def of(self, kind: type[D]) -> D:
         """Return the value of a class. Without one, make it with the class's defaults, and keep it."""

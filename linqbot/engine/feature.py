@@ -8,7 +8,8 @@ class, and what authors choose lies in the `options` of their bot.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence, Sized
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence, Sized
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import ClassVar, Final, TypeAlias
 
@@ -18,10 +19,14 @@ from linqbot.engine.turn import HANDLED, Kind, Points, Turn
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.errors import LinqApiError, Refused, TurnDeferred
 from linqbot.linq.events.delivery import OWN_DELIVERY, Delivery
+from linqbot.options import Role
 from linqbot.storage.inbox import Commit, Lease, Outcome
 
 Arrives: TypeAlias = Callable[[Delivery], Awaitable[None]]
-"""A function that is called before a delivery is stored. If it raises a StorageError, the delivery is refused."""
+"""A function that is called before a delivery is stored.
+
+If it raises a StorageError, the delivery is refused, and Linq delivers it again. If it raises DeliveryRejected, the sender learns why.
+"""
 
 
 @dataclass(slots=True)
@@ -51,6 +56,7 @@ class Feature:
         guards_while: The guard is asked while this container is not empty. A guard with `guards_for` says False here.
         guards_for: The guard is asked also in turns whose data have a value of this class.
         guards_calls: The names of the calls for which the guard is asked; None for all.
+        lost: The number of messages that the feature had to fetch in this process, because Linq had given up delivering them.
     """
 
     kinds: Mapping[str, Kind] = {}
@@ -69,6 +75,7 @@ class Feature:
     guards_while: Sized | bool = True
     guards_for: type | None = None
     guards_calls: frozenset[str] | None = None
+    lost: int = 0
 
     _IS_OVERRIDDEN: ClassVar[Mapping[str, bool]] = {}
 
@@ -86,6 +93,19 @@ class Feature:
         Of the latter, only the points of a turn count; all else stands with this one.
         """
         return self
+
+    def around(self, role: Role) -> AbstractAsyncContextManager[object]:
+        """Return what runs around the process: it begins before the first webhook and the first turn, and ends after the last."""
+        return nullcontext()
+
+    def refused(self, lane: str | None) -> None:
+        """Note that deliveries of a lane, or with None of any, were refused, so that Linq delivers them later than others."""
+
+    def stored_again(self, since: float) -> None:
+        """Note that the storage takes deliveries, of which it took none since a Unix time."""
+
+    async def receives_no_more(self) -> None:
+        """Note that the process accepts no further webhooks."""
 
     def concerns(self, lease: Lease) -> bool:
         """Return True if a lease may concern the feature. Every turn asks, so only what is in memory is looked at."""
@@ -156,6 +176,31 @@ class Catalogue:
         # With each feature, the container while which it does not sleep, and True if it must be asked if a lease concerns it.
         self._of_type: dict[str, list[tuple[Feature, Sized | bool, bool]]] = {}
         self._points: dict[tuple[Feature, ...], Points] = {}
+
+    @property
+    def lost(self) -> int:
+        """The number of messages that this process had to fetch, because Linq had given up delivering them."""
+        return sum(each.lost for each in self.features)
+
+    @asynccontextmanager
+    async def around(self, role: Role) -> AsyncIterator[None]:
+        """Run what features run around a process of this role."""
+        async with AsyncExitStack() as stack:
+            for each in self.features:
+                await stack.enter_async_context(each.around(role))
+            yield
+
+    def refused(self, lane: str | None) -> None:
+        for each in self.features:
+            each.refused(lane)
+
+    def stored_again(self, since: float) -> None:
+        for each in self.features:
+            each.stored_again(since)
+
+    async def receives_no_more(self) -> None:
+        for each in self.features:
+            await each.receives_no_more()
 
     def kind_of(self, delivery: Delivery) -> Kind:
         # The id of a delivery decides, and not its type: a webhook can have any type, but no such id.

@@ -14,7 +14,7 @@ from linqbot.engine import reasons
 from linqbot.engine.bag import Bag
 from linqbot.engine.failure import ChoiceFailed
 from linqbot.engine.filters import are_of_commands, takes_muted, words_among
-from linqbot.engine.routing import TYPING, Route, RouteTable
+from linqbot.engine.routing import Route, RouteTable
 from linqbot.interrupts import is_ctrl_c
 from linqbot.linq.events.delivery import BROADCAST_DONE_TYPE, POST_TYPE, Delivery
 from linqbot.linq.events.event import Event, UnknownEvent
@@ -40,7 +40,6 @@ class Rules:
     Attributes:
         allow: Returns True if the bot admits the person of an event: `Bot(allow=…)`.
         groups: The messages to handle in group chats, as in `Bot`.
-        gather_s: Seconds that a message which fits no handler waits for further ones.
         on_trouble: The text that the bot says in an outage of a chat; None if it says nothing.
         has_languages: True if the bot speaks other languages than English: `Bot(language=…)`.
         answers_keywords: True if linqbot answers START and HELP.
@@ -49,7 +48,6 @@ class Rules:
 
     allow: Callable[[Event], bool]
     groups: Groups
-    gather_s: float
     on_trouble: str | None
     has_languages: bool
     answers_keywords: bool
@@ -78,10 +76,8 @@ class Handling(ABC):
         self.has_notices = rules.on_trouble is not None or bool(routes.dead_letter_routes)
         self._side_routes = [route for route in routes.all if route.during_ask]
         self._commands = [route for route in routes.all if are_of_commands(route.filters) and route.when is None]
-        self._without_handler: set[str] = set()
-        if routes.gathers:
-            # They say that a person still writes, and no author need handle them.
-            self._without_handler |= {name for name in TYPING if not self.wants(name)}
+        # What only linqbot itself needs, no author need handle.
+        self._without_handler = {name for name in routes.needed if not self.wants(name)}
 
     @abstractmethod
     def language_named(self, code: str | None) -> Language:
@@ -111,28 +107,17 @@ class Handling(ABC):
 
         It is not known if a `when=` decides, if `allow` fails, or, in a group, for a message that replies to another one.
         """
-        route = self._route_of(message) if self._may_join(message) else None
+        route = self.route_of(message) if self.may_join(message) else None
         if route is None or route.when is not None or not self.may_reach_handler(message):
             return None
         return route.name
 
     def first_fit(self, message: MessageReceived) -> str | None:
         """Return the name of the first handler whose filters fit a message; None if none does."""
-        route = self._route_of(message)
+        route = self.route_of(message)
         return None if route is None else route.name
 
-    def gather_s(self, message: MessageReceived, handler: str | None = None) -> float:
-        """Return the seconds that a message waits for further ones of the same person; 0 if it is handled at once.
-
-        The `handler` decides whose question the message answers. For any other message, the first handler that fits it alone
-        does; if none fits, the bot.
-        """
-        if not self._may_join(message):
-            return 0.0
-        route = self._route_of(message) if handler is None else self.routes.named(handler)
-        return self.rules.gather_s if route is None else route.gather_s
-
-    def _may_join(self, message: MessageReceived) -> bool:
+    def may_join(self, message: MessageReceived) -> bool:
         """Return True if a message can become a part of another message's turn.
 
         Not a late one, nor one that is a command by itself: STOP, START, HELP, `#answer …`, or a command of the owner.
@@ -143,7 +128,7 @@ class Handling(ABC):
             return False
         return keyword_of(message) not in ("stop", "start") and not self.takes_keyword(message)
 
-    def _route_of(self, message: MessageReceived) -> Route | None:
+    def route_of(self, message: MessageReceived) -> Route | None:
         """Return the first route whose filters fit a message; None if there is none, or if a filter fails."""
         routes = self.routes.tried(message)
         try:

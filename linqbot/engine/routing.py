@@ -7,24 +7,29 @@ table, and `bot/dispatch.py` runs the first handler that fits an event.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
+from linqbot.engine.bag import Bag, Option
 from linqbot.engine.filters import Fit, name_of, text_of, words_among
 from linqbot.language.reading import chosen, exactly, plain, readings
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageEdited, MessageReceived
 from linqbot.linq.events.parse import EVENT_TYPES
-from linqbot.options import OverlapMode
 from linqbot.turn_events import Tried
 
 if TYPE_CHECKING:
     from linqbot.engine.state import TurnState
     from linqbot.storage.inbox import Lease
 
-# By name, because only a bot that gathers needs their module.
-TYPING: Final = ("chat.typing_indicator.started", "chat.typing_indicator.stopped")
-_EDITED: Final = "message.edited"
+D = TypeVar("D")
+
+NO_OPTIONS: Final = Bag()
+
+
+def handler_name(handler: Any) -> str:
+    """Return the name of a handler, as `module:qualname`."""
+    return f"{getattr(handler, '__module__', '?')}:{getattr(handler, '__qualname__', type(handler).__name__)}"
 
 
 class Route(NamedTuple):
@@ -37,12 +42,10 @@ class Route(NamedTuple):
         late, during_ask, when: See `Router.on`.
         attempts, deadline_s: The handler's own maximum number of runs, and of seconds; None means the worker's.
         at: `file:line` of the handler's definition.
-        overlap: What happens with messages of the same person that come while the handler runs.
-        gather: False if a message that fits the handler closes a burst and is handled at once.
-        opt_out: True if the handler takes the messages by which people opt out. No other handler takes those.
+        options: What its author has chosen for features: see `features/handler_options.py`.
+        is_tried: False if events are not tried on it, because a feature has its events, which no other handler takes.
         is_one_of_several: True if one decorator registered the handler for several classes of events.
         handle: The handler in the middleware of its routers. A Dispatcher makes it.
-        gather_s: Seconds that a message which fits the handler waits for further ones. A Dispatcher finds it.
     """
 
     event: type[Event]
@@ -54,13 +57,11 @@ class Route(NamedTuple):
     deadline_s: float | None = None
     at: str | None = None
     during_ask: bool = False
-    gather: bool = True
-    overlap: OverlapMode = "queue"
-    opt_out: bool = False
+    options: Bag = NO_OPTIONS
+    is_tried: bool = True
     is_one_of_several: bool = False
     when: Callable[..., Awaitable[bool]] | None = None
     handle: Callable[..., Awaitable[None]] | None = None
-    gather_s: float = 0.0
 
     def fits(self, event: Event, tried: list[Tried] | None = None) -> Fit:
         """Return the last match of a regular expression, or else True, if every filter fits; False if one does not.
@@ -89,13 +90,10 @@ class RouteTable:
     Args:
         routes: The routes of handlers; those of `on_dead_letter` are apart.
         dead_letter_routes: The routes of `on_dead_letter`, in the order in which they are tried.
-        schedule_names: The names of the bot's schedules.
-        gathers: True if messages that fit no handler wait for further ones.
-        answered: The classes of the events that linqbot answers itself.
+        options: The options of the bot.
     Attributes:
         all: The routes of handlers.
-        overlaps: True if a message may reach a handler that runs already.
-        gathers: True if messages wait for further ones, so that a burst is one message.
+        needed: The types of events that the bot needs because of options of its own or of its handlers.
     """
 
     def __init__(
@@ -103,31 +101,30 @@ class RouteTable:
         routes: Sequence[Route],
         *,
         dead_letter_routes: Sequence[Route] = (),
-        schedule_names: Iterable[str] = (),
-        gathers: bool = False,
-        answered: Iterable[type[Event]] = (),
+        options: Bag = NO_OPTIONS,
     ) -> None:
         self.all = routes
         self.dead_letter_routes = dead_letter_routes
-        self.schedule_names = frozenset(schedule_names)
-        self.overlaps: bool = any(route.overlap != "queue" for route in routes)
-        self.gathers: bool = gathers or any(route.gather_s for route in routes)
-        self._answered = tuple(answered)
+        chosen = (each for bag in (options, *(route.options for route in routes)) for each in bag.values())
+        self.needed = frozenset(name for each in chosen if isinstance(each, Option) for name in each.needs)
         self._near_words = _near_words(routes)
         self._by_event: dict[type[Event], list[Route]] = {}
         self._by_name = {route.name: route for route in reversed(routes)}
 
     @property
     def handled(self) -> frozenset[type[Event]]:
-        """The event classes that the bot needs: those that handlers take or linqbot answers, and those of `_joining`."""
-        taken = (route.event for route in self.all)
-        return frozenset([*taken, *self._answered, *_joining(gathers=self.gathers, overlaps=self.overlaps)])
+        """The event classes that the bot needs: those that handlers take, and those that are needed because of options."""
+        return frozenset([*(route.event for route in self.all), *(EVENT_TYPES[name] for name in self.needed)])
+
+    def of_option(self, kind: type[D]) -> list[D]:
+        """Return the options of a class, in the order of the handlers that have one."""
+        return [found for route in self.all if (found := route.options.find(kind)) is not None]
 
     def of(self, kind: type[Event]) -> list[Route]:
-        """Return the routes that may take events of a class. Those for people who opt out are not among them."""
+        """Return the routes that are tried for events of a class."""
         routes = self._by_event.get(kind)
         if routes is None:
-            routes = [route for route in self.all if issubclass(kind, route.event) and not route.opt_out]
+            routes = [route for route in self.all if issubclass(kind, route.event) and route.is_tried]
             self._by_event[kind] = routes
         return routes
 
@@ -221,9 +218,3 @@ def _near_words(routes: Sequence[Route]) -> frozenset[str]:
     for word in words:
         by_form.setdefault(plain(word), set()).add(word)
     return frozenset(word for word in words if any(by_form.get(form, {word}) != {word} for form in readings(word)))
-
-
-def _joining(*, gathers: bool, overlaps: bool) -> list[type[Event]]:
-    """Return the event classes that a bot needs for messages which join: typing for bursts, edits for bursts and overlaps."""
-    names = [*(TYPING if gathers else ()), *([_EDITED] if gathers or overlaps else ())]
-    return [EVENT_TYPES[name] for name in names]

@@ -25,6 +25,7 @@ from linqbot.client.alarms import Alarms
 from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.engine import reasons, turn_record
+from linqbot.engine.bag import Bag
 from linqbot.engine.deadline import Deadline
 from linqbot.engine.dispatching import Dispatching
 from linqbot.engine.failure import (
@@ -110,6 +111,7 @@ class Turns:
         shared_since: The Unix time at which this process began to share the storage with others; infinite if it is alone.
         serving_since: The Unix time at which this process began to serve.
         make_features: Makes the features of the process, in the order of all calls: see `features/catalog.py`.
+        options: Options of the process for features.
     """
 
     dispatcher: Dispatching
@@ -126,6 +128,7 @@ class Turns:
     alarms: Alarms = field(default_factory=Alarms)
     shared_since: float = math.inf
     serving_since: float = 0.0
+    options: Bag = field(default_factory=Bag)
     features: Catalogue = field(init=False)
     keeps_records: bool = field(init=False)
 

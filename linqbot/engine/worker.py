@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine
 from typing import Any
 
 import structlog
@@ -42,9 +42,6 @@ class Worker(TurnOwner):
 
     Args:
         concurrency: Maximum number of turns that run at once.
-        admit: Called in order with each lease before its turn. Each returns the lease to handle, or None if it has
-            ended the lease, because something else goes first or is still to come.
-        on_outage: Called when the storage has failed.
     Attributes:
         failing: The reason why the storage gives no work now, as a sentence; None while it does.
         has_cancelled_turns: True once `stop` has cancelled the turns that still ran.
@@ -57,15 +54,12 @@ class Worker(TurnOwner):
         clock: Clock,
         *,
         concurrency: int = 200,
-        admit: Sequence[Callable[[Lease], Awaitable[Lease | None]]] = (),
-        on_outage: Callable[[], None] = lambda: None,
     ) -> None:
         self._turns = turns
         self._storage = storage
         self._clock = clock
         self._concurrency = concurrency
-        self._admit = admit
-        self._on_outage = on_outage
+        self._features = turns.features
         self._lease_s = turns.dispatcher.longest_s + LEASE_SLACK_S
         # Tasks are kept in the order of their making, in which `stop` cancels them.
         self._running: dict[asyncio.Task[None], None] = {}
@@ -160,7 +154,7 @@ class Worker(TurnOwner):
                 if logged != self.failing:
                     logged = self.failing
                     log.error("storage.failed", error=logged)
-                self._on_outage()
+                self._features.refused(None)
                 await asyncio.sleep(STORAGE_PAUSE_S)
                 continue
             except Exception as error:  # noqa: BLE001 - if the worker ended, no chat would get an answer
@@ -195,7 +189,7 @@ class Worker(TurnOwner):
     async def _turn(self, lease: Lease) -> None:
         ready: Lease | None = lease
         try:
-            for admit in self._admit:
+            for admit in self._features.admits:
                 if ready is not None:
                     ready = await admit(ready)
         except LeaseLost:

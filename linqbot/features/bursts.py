@@ -16,9 +16,11 @@ import structlog
 
 from linqbot.clock import Clock
 from linqbot.engine.failure import ChoiceFailed
+from linqbot.engine.feature import Feature
 from linqbot.errors import LeaseLost, StorageError
 from linqbot.features.asking.records import Asked, is_payment
 from linqbot.features.edits import edited_message, further_messages, joined, waiting_edits
+from linqbot.features.handler_options import TYPING, Gather
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import chat_of_lane, chat_of_receipts
 from linqbot.linq.events.message import MessageReceived
@@ -43,11 +45,14 @@ MAX_WAIT_S: Final = 15.0
 TYPING_S: Final = 15.0
 """Seconds for which a person counts as typing, unless an event says that they stopped."""
 
-_TYPING_STARTED: Final = "chat.typing_indicator.started"
-_TYPING_STOPPED: Final = "chat.typing_indicator.stopped"
+_STARTED, _STOPPED = TYPING
 
 
-class Bursts:
+class Bursts(Feature):
+    """Joins the messages of a burst before the turn of the first one."""
+
+    types = frozenset()
+
     def __init__(self, dispatcher: Handling, storage: Storage, clock: Clock) -> None:
         self._dispatcher = dispatcher
         self._storage = storage
@@ -59,11 +64,11 @@ class Bursts:
         chat = chat_of_receipts(delivery.lane)
         if chat is None:
             return
-        if delivery.type == _TYPING_STARTED:
+        if delivery.type == _STARTED:
             now = self._clock.now()
             self._typing = {each: until for each, until in self._typing.items() if until > now}
             self._typing[chat] = now + TYPING_S
-        elif delivery.type == _TYPING_STOPPED:
+        elif delivery.type == _STOPPED:
             self._typing.pop(chat, None)
 
     async def admit(self, lease: Lease) -> Lease | None:
@@ -122,7 +127,7 @@ class Bursts:
         nor does a message that a handler takes while the question is open. `known` keeps the conversations that were read.
         """
         if not questions:
-            return self._dispatcher.gather_s(message), None
+            return self.wait_s(message), None
         from linqbot.features.asking.answers import says_yes_or_no  # a question is open: these are imported already
         from linqbot.features.asking.arrivals import Arriving
 
@@ -131,14 +136,27 @@ class Bursts:
         except ChoiceFailed:
             return 0.0, None  # the turn of the message reports it
         if found.asked is None:
-            return self._dispatcher.gather_s(message), None
+            return self.wait_s(message), None
         question, outcome = found.asked.question, found.outcome or {}
         is_choice = outcome.get("choice") in question.choices
         is_decision = bool(question.reactions) and says_yes_or_no(message, question.language)
         if outcome.get("outcome") != "answered" or is_choice or is_decision:
             return 0.0, None
         asked = found.asked.conversation
-        return self._dispatcher.gather_s(message, asked.handler), asked.id
+        return self.wait_s(message, asked.handler), asked.id
+
+    def wait_s(self, message: MessageReceived, handler: str | None = None) -> float:
+        """Return the seconds that a message waits for further ones of the same person; 0 if it is handled at once.
+
+        The `handler` decides whose question the message answers. For any other message, the first handler that fits it alone
+        does; if none fits, the bot.
+        """
+        handling = self._dispatcher
+        if not handling.may_join(message):
+            return 0.0
+        route = handling.route_of(message) if handler is None else handling.routes.named(handler)
+        found = (handling.options if route is None else route.options).find(Gather)
+        return 0.0 if found is None else found.window_s
 
     def _waits_until(self, first: Delivery, others: Sequence[Delivery], window: float) -> float:
         end = max(each.received_at for each in (first, *others)) + window

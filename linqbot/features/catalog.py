@@ -5,7 +5,8 @@ A feature whose module is not needed by every bot is named by its place, and imp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sized
+from collections.abc import AsyncIterator, Callable, Mapping, Sized
+from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +14,10 @@ from linqbot.engine.feature import Feature
 from linqbot.engine.steps import Recall
 from linqbot.engine.turn import ANSWERS_WITHOUT_CHAT, Kind, ack
 from linqbot.features import schedules
-from linqbot.features.asking.admission import ENDING_ID, FOUND_ID
+from linqbot.features.asking.admission import ENDING_ID, FOUND_ID, after_timeouts, log_unresumable
+from linqbot.features.bot_options import MissedMessages
+from linqbot.features.gaps import Gaps
+from linqbot.features.handler_options import Gather, Overlap
 from linqbot.features.manners.conduct import Conduct
 from linqbot.features.mute import Mutes
 from linqbot.features.new_chats import NewChats
@@ -21,6 +25,7 @@ from linqbot.features.optout import OptOuts, OptOutsAfterCrash
 from linqbot.features.own_changes import are_awaited, timers
 from linqbot.features.turn_feature import TurnFeature
 from linqbot.linq.events.lane import chat_of_lane
+from linqbot.options import Role
 from linqbot.storage import edits
 from linqbot.storage.inbox import Lease
 from linqbot.storage.journal import RECEIPTS
@@ -96,6 +101,15 @@ class _LateHandoffs(_Late):
 
 
 class _LateAsks(_Late):
+    @asynccontextmanager
+    async def around(self, role: Role) -> AsyncIterator[None]:
+        if role != "receive":
+            await log_unresumable(self._turns.storage, self._turns.dispatcher.routes)
+        yield
+
+    async def admit(self, lease: Lease) -> Lease | None:
+        return await after_timeouts(lease, self._turns.storage, self._turns.clock)
+
     def concerns(self, lease: Lease) -> bool:
         delivery = lease.delivery
         chat_id = chat_of_lane(delivery.lane)
@@ -118,32 +132,24 @@ class _LateOverlaps(_Late):
 
     def concerns(self, lease: Lease) -> bool:
         is_later = not lease.is_first_run or lease.put_back
-        return self._turns.dispatcher.routes.overlaps or (is_later and any(lease.delivery.joined.incoming))
+        return bool(self.turns_while) or (is_later and any(lease.delivery.joined.incoming))
 
 
-class _Proactive(Feature):
-    """The kinds of the deliveries by which the bot speaks first, and of the doctor's probe."""
+class _Kinds(Feature):
+    """A feature whose deliveries run code of linqbot, and that takes part in no turn of another delivery."""
 
     types = _NO_TYPES
 
-    def __init__(self, turns: Turns) -> None:
-        send = _late("later:send_due", turns)
-        self.kinds = {
-            "doctor": Kind(open=ack, has_row=False),
-            "schedule": Kind(open=_late("schedules:check_known", turns), end=schedules.rearm),
-            "send": Kind(run=send),
-            "repeat": Kind(run=send, end=schedules.rearm),
-            "broadcast": Kind(run=_late("broadcasts:send_to_person", turns), end=_late("broadcasts:give_up_person")),
-            "post": Kind(open=_late("posts:check_handled", turns)),
-            "post_to": Kind(run=_late("posts:forward", turns)),
-        }
-        self.recalls = {"scheduled": _late("later:recall_scheduled")}
+    def __init__(self, name: str, kinds: Mapping[str, Kind], recalls: Mapping[str, Recall] | None = None) -> None:
+        self.name, self.kinds, self.recalls = name, kinds, recalls or {}
 
 
 def catalogue(turns: Turns) -> list[Feature]:
     """Return the features of a bot, in the order in which they are called."""
     dispatcher, storage = turns.dispatcher, turns.storage
     found: list[Feature] = [
+        # Its admission comes first: what was missed goes before the rest.
+        Gaps(turns.client, storage, turns.clock, turns.options.of(MissedMessages)),
         OptOuts(turns),
         # Before those that look at what was written.
         _LateEdits(
@@ -192,7 +198,7 @@ def catalogue(turns: Turns) -> list[Feature]:
         _LateOverlaps(
             turns,
             "overlap:Overlaps",
-            turns_while=dispatcher.routes.overlaps,
+            turns_while=dispatcher.routes.of_option(Overlap),
             recalls={"incoming": _late("overlap:recall_incoming")},
         ),
         _Late(
@@ -204,6 +210,31 @@ def catalogue(turns: Turns) -> list[Feature]:
                 "dead_letter": Kind(run=_late("notices:notify_dead_letter", turns)),
             },
         ),
-        _Proactive(turns),
+        schedules.Schedules(turns),
+        _Kinds(
+            "ScheduledSends",
+            {
+                "send": Kind(run=_late("later:send_due", turns)),
+                "repeat": Kind(run=_late("later:send_due", turns), end=schedules.rearm),
+            },
+            recalls={"scheduled": _late("later:recall_scheduled")},
+        ),
+        _Kinds(
+            "Broadcasts",
+            {"broadcast": Kind(run=_late("broadcasts:send_to_person", turns), end=_late("broadcasts:give_up_person"))},
+        ),
+        _Kinds(
+            "Posts",
+            {
+                "post": Kind(open=_late("posts:check_handled", turns)),
+                "post_to": Kind(run=_late("posts:forward", turns)),
+            },
+        ),
+        # The probe of `linqbot doctor` shows that a delivery arrives and is handled.
+        _Kinds("Probe", {"doctor": Kind(open=ack, has_row=False)}),
     ]
+    gathers = (dispatcher.options.find(Gather), *dispatcher.routes.of_option(Gather))
+    if any(each is not None and each.window_s for each in gathers):
+        # Its admission comes behind that of questions.
+        found.append(_named("bursts:Bursts")(dispatcher, storage, turns.clock))
     return found

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -31,14 +31,17 @@ from linqbot.client.client import Client
 from linqbot.clock import Clock
 from linqbot.content.typing import BackgroundTasks
 from linqbot.engine.failure import STORAGE_PAUSE_S
+from linqbot.engine.feature import Feature
 from linqbot.errors import LinqApiError, StorageUnavailable
 from linqbot.features.asking.admission import ENDING_TYPE, FOUND_ID, waiting_in
+from linqbot.features.bot_options import MissedMessages
 from linqbot.features.lookups import given, line_of
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
 from linqbot.linq.handles import person_key
 from linqbot.linq.types.chat import Chat, Handle
 from linqbot.linq.types.message import Message, UnknownPart
+from linqbot.options import Role
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, Commit, Defer, Lease
@@ -94,71 +97,17 @@ async def end_downtime(storage: Storage, clock: Clock, since: float | None = Non
     await storage.announce_gap(since)
 
 
-class Outages:
-    """Times in which this process ran and could store nothing. A long one ends as a downtime does.
+class Gaps(Feature):
+    """The chats that may miss messages, and the means to complete them."""
 
-    After a short one, Linq still retries, and each refused chat is known.
-    """
+    types = frozenset()  # no turn is concerned: what is missing goes before it
 
-    def __init__(self, storage: Storage, clock: Clock) -> None:
-        self._storage = storage
-        self._clock = clock
-        self._ending = BackgroundTasks()
-
-    def end(self, since: float) -> None:
-        """End the time that began with a delivery that was not stored, at this Unix time."""
-        self._ending.start(self._end(since))
-
-    async def stop(self) -> None:
-        """Cancel what still waits for the storage, and announce that this process receives no more.
-
-        Linq repeats a request that this process did not read. Another one may accept the chat's next message before.
-        """
-        await self._ending.aclose()
-        with suppress(StorageUnavailable):
-            await self._storage.announce_gap(self._clock.now())
-
-    async def _end(self, since: float) -> None:
-        while self._clock.now() - since >= SHORT_GAP_S:
-            try:
-                await end_downtime(self._storage, self._clock, since)
-            except StorageUnavailable:
-                await self._clock.wait_until(self._clock.now() + STORAGE_PAUSE_S)
-            else:
-                return
-
-
-class Gaps:
-    """The chats that may miss messages, and the means to complete them.
-
-    Args:
-        wait_s: The longest time, in seconds, for which a chat's first message waits. 0 turns completing off.
-        answer_for_s: The age in seconds up to which a missed message is handled like any other, although Linq has given
-            up delivering it. An older one is history, and so is one after which a later message of the chat was
-            handled. Only handlers with `late=True` get history.
-        lines: The lines whose chats are asked for missed messages after a long downtime; () for all of the account.
-
-    Attributes:
-        lost: Number of messages that this process had to fetch after Linq had given up delivering them.
-    """
-
-    def __init__(
-        self,
-        client: Client,
-        storage: Storage,
-        clock: Clock,
-        *,
-        wait_s: float = 10.0,
-        answer_for_s: float = 3600.0,
-        lines: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, client: Client, storage: Storage, clock: Clock, options: MissedMessages) -> None:
         self._client = client
         self._storage = storage
         self._clock = clock
-        self._wait_s = wait_s
-        self._answer_for_s = answer_for_s
-        self._lines = lines
-        self.lost = 0
+        self._options = options
+        self._ending = BackgroundTasks()
         # The time of the bot's first webhook, once it is known. Messages sent before it are not fetched.
         self._first_at = 0.0
         # Since this time deliveries may have been refused; None while none can be missing.
@@ -175,9 +124,51 @@ class Gaps:
         if lease.delivery.type == CATCH_UP_TYPE:
             await self.catch_up(lease)
             return None
-        return None if self.may_miss(lease.delivery) and await self.complete(lease) else lease
+        if self._since is None or not self._may_miss(lease.delivery):
+            return lease
+        return None if await self.complete(lease) else lease
 
-    async def begin(self) -> None:
+    @asynccontextmanager
+    async def around(self, role: Role) -> AsyncIterator[None]:
+        """Begin where the processes before this one have ended."""
+        if role != "work":
+            await end_downtime(self._storage, self._clock)
+        if role != "receive":
+            self._storage.follow_gaps(self.note)
+            await self._begin()
+        yield
+
+    def refused(self, lane: str | None) -> None:
+        # During an outage, other processes cannot tell which lanes they refuse, so any chat may miss messages. One process can.
+        if lane is not None or self._storage.is_shared:
+            self.note(lane)
+
+    def stored_again(self, since: float) -> None:
+        """End a time in which this process ran and could store nothing. A long one ends as a downtime does.
+
+        After a short one, Linq still retries, and each refused chat is known.
+        """
+        self._ending.start(self._end_outage(since))
+
+    async def receives_no_more(self) -> None:
+        """Cancel what still waits for the storage, and announce that this process receives no more.
+
+        Linq repeats a request that this process did not read. Another one may accept the chat's next message before.
+        """
+        await self._ending.aclose()
+        with suppress(StorageUnavailable):
+            await self._storage.announce_gap(self._clock.now())
+
+    async def _end_outage(self, since: float) -> None:
+        while self._clock.now() - since >= SHORT_GAP_S:
+            try:
+                await end_downtime(self._storage, self._clock, since)
+            except StorageUnavailable:
+                await self._clock.wait_until(self._clock.now() + STORAGE_PAUSE_S)
+            else:
+                return
+
+    async def _begin(self) -> None:
         """Note at start-up that no process may have run since the newest webhook, so messages may be missing.
 
         Messages that an earlier process missed may still be missing too, because Linq retries for half an hour.
@@ -195,12 +186,12 @@ class Gaps:
         self._missed_at[lane] = self._clock.monotonic()
         self._ends_at = self._missed_at[lane] + LINQ_RETRIES_S
 
-    def may_miss(self, delivery: Delivery) -> bool:
+    def _may_miss(self, delivery: Delivery) -> bool:
         """Return True if messages that were sent before this one may be missing.
 
         The same is asked for the timeout of a question: an answer that was sent before it counts.
         """
-        if self._since is None or delivery.type not in ("message.received", ENDING_TYPE) or self._wait_s <= 0:
+        if delivery.type not in ("message.received", ENDING_TYPE) or self._options.wait_s <= 0:
             return False
         if chat_of_lane(delivery.lane) is None:
             return False  # Linq has sent a message without its chat, so no chat can be asked for others.
@@ -238,7 +229,7 @@ class Gaps:
         """Store the messages that are missing, and return their number; None if the storage failed."""
         lane = lease.delivery.lane
         chat_id = chat_of_lane(lane)
-        assert chat_id is not None  # see `may_miss`
+        assert chat_id is not None  # see `_may_miss`
         began = self._clock.monotonic()
         try:
             if not self._first_at:
@@ -246,7 +237,7 @@ class Gaps:
                 self._first_at = await self._storage.first_activity() or 0.0
             since = max((self._since or 0.0) - _ON_ITS_WAY_S, self._first_at)
             questions = await waiting_in(chat_id, self._storage)
-            async with asyncio.timeout(self._wait_s):
+            async with asyncio.timeout(self._options.wait_s):
                 missed = await self._missed(await self._client.chats.retrieve(chat_id), questions, since)
             self._count(missed, await self._storage.put_in_order(lane, missed, lease))
         except StorageUnavailable as error:
@@ -284,7 +275,7 @@ class Gaps:
         for each in await self._storage.conversations(limit=_MOST_QUESTIONS):
             if each.status == "waiting":
                 asked.setdefault(each.chat_id, []).append(each)
-        for line in self._lines or (None,):
+        for line in self._options.lines or (None,):
             async for chat in chats.list_chats(from_=line, limit=PAGE_SIZE):
                 questions = asked.pop(chat.id, ())
                 if questions or chat.updated_at is None or chat.updated_at.timestamp() >= since:
@@ -334,7 +325,7 @@ class Gaps:
         age_s = now - sent_at(message)
         if age_s <= LINQ_RETRIES_S:
             return False  # Linq may still deliver it itself, and that delivery would not be history
-        return age_s > self._answer_for_s or sent_at(message) < handled_at
+        return age_s > self._options.answer_for_s or sent_at(message) < handled_at
 
 
 def sent_at(message: Message) -> float:

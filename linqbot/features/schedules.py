@@ -7,27 +7,28 @@ it. So a schedule never overlaps itself, and due times that pass meanwhile becom
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import Final
 
 import structlog
 from pydantic_core import from_json, to_json
 
 from linqbot.clock import Clock, NoSuchZone
 from linqbot.engine.failure import OfOtherRelease
-from linqbot.engine.turn import Turn
-from linqbot.errors import BotError
+from linqbot.engine.turn import Kind, Turn
+from linqbot.engine.turns import Turns
+from linqbot.errors import BotError, DeliveryRejected
+from linqbot.features.turn_feature import TurnFeature
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.proactive import SCHEDULE_TYPE
+from linqbot.options import Role
 from linqbot.storage.backend import Storage
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
 from linqbot.storage.timers import Rearm, Timer
-
-if TYPE_CHECKING:
-    from linqbot.engine.turns import Turns
-
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -84,6 +85,31 @@ def check_names(schedules: Iterable[Schedule]) -> None:
                 f"@bot.every({schedule.spec!r}, name=…)."
             )
         known.add(schedule.name)
+
+
+class Schedules(TurnFeature):
+    """Fires the schedules of the bot's handlers, at one due time after the other."""
+
+    types = frozenset()
+
+    def __init__(self, turns: Turns) -> None:
+        super().__init__(turns)
+        self._schedules = turns.dispatcher.routes.of_option(Schedule)
+        self.kinds = {SCHEDULE: Kind(open=partial(check_known, turns), end=rearm)}
+        self.arrives = {SCHEDULE_TYPE: self._check_name}
+
+    @asynccontextmanager
+    async def around(self, role: Role) -> AsyncIterator[None]:
+        if role != "receive":
+            await start_schedules(self._turns.storage, self._turns.clock, self._schedules)
+        yield
+
+    async def _check_name(self, delivery: Delivery) -> None:
+        """Refuse an event of a schedule that the bot does not have. Linq knows no schedules: it is from `linqbot trigger`."""
+        names = sorted(each.name for each in self._schedules)
+        if (name := delivery.data.get("name")) not in names:
+            known = f"The bot has: {', '.join(names)}." if names else "The bot has none: see @bot.every."
+            raise DeliveryRejected(f"There is no schedule {name}. {known}")
 
 
 async def start_schedules(storage: Storage, clock: Clock, schedules: Iterable[Schedule]) -> None:
@@ -151,7 +177,7 @@ async def check_known(turns: Turns, turn: Turn) -> None:
     """
     lease = turn.lease
     name, _ = timer_and_tick(lease.delivery)
-    if name in turns.dispatcher.routes.schedule_names:
+    if any(each.name == name for each in turns.dispatcher.routes.of_option(Schedule)):
         return
     if turns.may_be_of_other_release(lease.delivery):
         raise OfOtherRelease(name)

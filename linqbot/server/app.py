@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -27,17 +27,15 @@ from linqbot.bot.lifecycle import Running
 from linqbot.bot.never_awaited import note_coroutines
 from linqbot.client.client import Client
 from linqbot.clock import Clock, SystemClock
+from linqbot.engine.bag import Bag
 from linqbot.engine.failure import RetryPolicy
 from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turns import Turns
 from linqbot.engine.worker import Worker
 from linqbot.errors import BotError, ConfigError
-from linqbot.features.asking.admission import after_timeouts, log_unresumable
+from linqbot.features.bot_options import MissedMessages
 from linqbot.features.catalog import catalogue
-from linqbot.features.gaps import Gaps, end_downtime
-from linqbot.features.posts import Poster
-from linqbot.features.schedules import start_schedules
 from linqbot.options import Role
 from linqbot.plugin_loading import load
 from linqbot.plugins.registry import Plugins
@@ -47,7 +45,6 @@ from linqbot.server.refusals import RefusalRecord
 from linqbot.server.secret_file import KnownSecrets, SecretFile
 from linqbot.server.webhook import NOT_RUNNING, WebhookEndpoint
 from linqbot.storage.backend import Storage
-from linqbot.storage.inbox import Lease
 from linqbot.storage.journal import RECEIPTS
 
 if TYPE_CHECKING:
@@ -140,9 +137,8 @@ def create_app(
     # The failure of a send is logged by its turn.
     storage.settled = [name for name, status in RECEIPTS.items() if status != "failed" and not dispatcher.wants(name)]
     wrapped = observed.wrapped(outbound.wrap)
-    environment = Running(
-        bot, wrapped, storage, clock, Poster(storage, clock), dispatcher.routes.handled, lambda: gaps.lost, bot.options
-    )
+    options = Bag()
+    options.put(MissedMessages(wait_s=order_wait_s, answer_for_s=answer_missed_s, lines=lines))
     turns = Turns(
         dispatcher,
         observed,
@@ -156,12 +152,13 @@ def create_app(
         log_turns,
         shared_since=clock.now() if storage.is_shared else math.inf,
         serving_since=clock.now(),
+        options=options,
     )
-    gaps = Gaps(observed, storage, clock, wait_s=order_wait_s, answer_for_s=answer_missed_s, lines=lines)
-    # During an outage, the other processes cannot tell which lanes they refuse, so any chat may miss messages.
-    on_outage = gaps.note if storage.is_shared else lambda: None
-    admit = [gaps.admit, *turns.features.admits, *_admission(dispatcher, storage, clock)]
-    worker = Worker(turns, storage, clock, concurrency=concurrency, admit=admit, on_outage=on_outage)
+    features = turns.features
+    environment = Running(
+        bot, wrapped, storage, clock, dispatcher.routes.handled, lost=lambda: features.lost, options=bot.options
+    )
+    worker = Worker(turns, storage, clock, concurrency=concurrency)
     refusals = RefusalRecord(refusals_file, SystemClock())
     webhook = WebhookEndpoint(
         storage,
@@ -170,11 +167,9 @@ def create_app(
         allow_legacy=allow_legacy_signatures,
         max_body_bytes=max_body_bytes,
         plugins=plugins,
-        on_refused=gaps.note,
+        features=features,
         record=refusals,
         closed_because=ONLY_WORKS if role == "work" else NOT_RUNNING,
-        schedules=[schedule.name for schedule in dispatcher.routes.schedules],
-        arrives=turns.features.arrives,
     )
     added_routes = health.routes(plugins, environment)
     receives, works = role != "work", role != "receive"
@@ -186,15 +181,9 @@ def create_app(
         nonlocal has_run
         if has_run:
             raise BotError(RUNS_ONCE)
-        async with client, storage, lifecycle.around(bot, environment):
+        async with client, storage, lifecycle.around(bot, environment), features.around(role):
             await health.start(plugins, environment)
-            if receives:
-                await end_downtime(storage, clock)
             if works:
-                storage.follow_gaps(gaps.note)
-                await gaps.begin()
-                await start_schedules(storage, clock, dispatcher.routes.schedules)
-                await log_unresumable(storage, dispatcher.routes)
                 note_coroutines()
                 worker.start()
             if receives:
@@ -203,7 +192,7 @@ def create_app(
             log.info("bot.started", role=role, waiting=await storage.depth())
             has_run = True  # only now: a start that fails, such as while PostgreSQL is away, may be tried again
             try:
-                async with _watched(telling, environment, refusals, gaps, probes):
+                async with _watched(telling, environment, refusals, probes):
                     yield
             finally:
                 await webhook.close()
@@ -246,7 +235,7 @@ class _App(Starlette):
 
 @asynccontextmanager
 async def _watched(
-    telling: Telling | None, environment: Running, refusals: RefusalRecord, gaps: Gaps, probes: Health
+    telling: Telling | None, environment: Running, refusals: RefusalRecord, probes: Health
 ) -> AsyncIterator[None]:
     """Look for troubles while the block runs."""
     if telling is None:
@@ -256,7 +245,14 @@ async def _watched(
 
     client, storage, clock = environment.client, environment.storage, environment.clock
     watch = TroubleWatch(
-        telling, client, storage, clock, refusals, gaps, probes.is_ready, storage_trouble=probes.storage_trouble
+        telling,
+        client,
+        storage,
+        clock,
+        refusals,
+        environment.lost,
+        probes.is_ready,
+        storage_trouble=probes.storage_trouble,
     )
     task = asyncio.get_running_loop().create_task(watch.run(), name="linqbot troubles")
     try:
@@ -273,18 +269,6 @@ def _post_routes(environment: Running, secrets: Sequence[str], webhook: WebhookE
 
     endpoint = PostEndpoint(environment.post, secrets, webhook)
     return [Route(PATH, endpoint.accept, methods=["POST"])]
-
-
-def _admission(
-    dispatcher: Dispatcher, storage: Storage, clock: Clock
-) -> list[Callable[[Lease], Awaitable[Lease | None]]]:
-    """Return what looks at each lease before its turn, in order: timeouts that come first, bursts."""
-    admit: list[Callable[[Lease], Awaitable[Lease | None]]] = [partial(after_timeouts, storage=storage, clock=clock)]
-    if dispatcher.routes.gathers:
-        from linqbot.features.bursts import Bursts  # few bots gather
-
-        admit.append(Bursts(dispatcher, storage, clock).admit)
-    return admit
 
 
 def running(app: Starlette) -> AbstractAsyncContextManager[object]:

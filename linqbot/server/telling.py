@@ -23,7 +23,6 @@ from linqbot.client.client import Client
 from linqbot.client.http.http11 import reason_of
 from linqbot.clock import Clock
 from linqbot.errors import LinqApiError, LinqbotError, StorageError
-from linqbot.features.gaps import Gaps
 from linqbot.frames import place_of
 from linqbot.interrupts import RunningTask
 from linqbot.linq.types.line import PhoneNumber
@@ -90,7 +89,8 @@ class TroubleWatch:
 
     Attributes:
         client: The client of calls outside of a turn.
-        refusals, gaps: Count refused deliveries, and messages that had to be fetched.
+        refusals: Counts refused deliveries.
+        lost: Returns the number of messages that had to be fetched.
         is_ready: Returns True while the process does its part of the work.
         storage_trouble: Returns the reason why this process cannot store or handle deliveries; None if none is known.
     """
@@ -100,7 +100,7 @@ class TroubleWatch:
     storage: Storage
     clock: Clock
     refusals: RefusalRecord
-    gaps: Gaps
+    lost: Callable[[], int]
     is_ready: Callable[[], Awaitable[bool]]
     storage_trouble: Callable[[], str | None] = lambda: None
     _targets: dict[str, str] = field(init=False)  # by their ids
@@ -200,7 +200,7 @@ class TroubleWatch:
         heard_at = await self._read(storage.last_activity())
         key_refused, lines = await self._heard_of_linq(now)
         # Read last: what is refused while Linq is asked is not older than the other facts.
-        refused, lost = counts = Counter(self.refusals.of_people), self.gaps.lost
+        refused, lost = counts = Counter(self.refusals.of_people), self.lost()
         found = TroubleFacts(
             now,
             self._limit_s,

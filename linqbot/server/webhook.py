@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import time
 import zlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -25,11 +25,9 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from linqbot.clock import Clock, SystemClock
-from linqbot.engine.feature import Arrives
-from linqbot.errors import InvalidSignature, LaneFull, StaleSignature, StorageBusy, StorageError
-from linqbot.features.gaps import Outages
+from linqbot.engine.feature import Catalogue
+from linqbot.errors import DeliveryRejected, InvalidSignature, LaneFull, StaleSignature, StorageBusy, StorageError
 from linqbot.linq.events.delivery import Delivery
-from linqbot.linq.events.proactive import SCHEDULE_TYPE
 from linqbot.linq.signatures import SIGNED_HEADERS, Verified, is_probe, verify
 from linqbot.plugins.registry import Plugins
 from linqbot.server.refusals import BoundedLog, RefusalRecord
@@ -76,11 +74,9 @@ class WebhookEndpoint:
         max_held_bytes: Largest total size of all bodies that are still arriving, so that slow senders cannot fill the
             memory.
         plugins: Plugins to notify of each delivery.
-        on_refused: Called with the lane of a genuine delivery that was refused and that Linq will deliver again.
+        features: The features of the process, which learn of the deliveries that arrive or are refused.
         record: Record of refused deliveries for `linqbot check`; None keeps none.
         closed_because: The reason that is logged when a delivery arrives while `is_open` is False.
-        schedules: Names of the bot's schedules. `linqbot trigger` may run only these.
-        arrives: By the type of an event, what is called before its delivery is stored.
         is_open: True while deliveries are accepted.
         held_bytes: Total size of all bodies that are arriving.
         bounded_log: Rate-limited log for events that any client can cause.
@@ -96,21 +92,15 @@ class WebhookEndpoint:
     body_timeout_s: float = 10.0
     max_held_bytes: int = 64 << 20
     plugins: Plugins = field(default_factory=Plugins)
-    on_refused: Callable[[str], None] = lambda _: None
+    features: Catalogue = field(default_factory=Catalogue)
     record: RefusalRecord | None = None
     closed_because: str = NOT_RUNNING
-    schedules: Collection[str] = ()
-    arrives: Mapping[str, Sequence[Arrives]] = field(default_factory=dict)
     is_open: bool = field(default=False, init=False)
     held_bytes: int = field(default=0, init=False)
     bounded_log: BoundedLog = field(default_factory=lambda: BoundedLog(log), init=False)
     storage_trouble: str | None = field(default=None, init=False)
     _trouble_since: float = field(default=0.0, init=False)
     _recovery: asyncio.Task[None] | None = field(default=None, init=False)
-    _outages: Outages = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._outages = Outages(self.storage, self.clock)
 
     async def close(self) -> None:
         """Accept no more deliveries. Other processes learn that this one has accepted some until now."""
@@ -119,7 +109,7 @@ class WebhookEndpoint:
         if self._recovery is not None:
             self._recovery.cancel()
         if was_open:
-            await self._outages.stop()
+            await self.features.receives_no_more()
 
     def _note_trouble(self, reason: str) -> None:
         if self.storage_trouble is None:
@@ -140,11 +130,11 @@ class WebhookEndpoint:
     def _note_stored(self) -> None:
         if self.storage_trouble is not None:
             self.storage_trouble = None
-            self._outages.end(self._trouble_since)
+            self.features.stored_again(self._trouble_since)
 
     def _note_refused(self, lane: str) -> None:
         """Note that Linq will deliver again into a lane, whose next messages may come before this one."""
-        self.on_refused(lane)
+        self.features.refused(lane)
         self.storage.note_refused(lane)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -189,9 +179,6 @@ class WebhookEndpoint:
         )
         if DeliveryReceived in self.plugins.observers:
             delivery = self.plugins.notify_received(delivery, _all_headers(scope))
-        # Linq knows nothing of schedules: such an event is from `linqbot trigger`, which reports the answer.
-        if delivery.type == SCHEDULE_TYPE and (name := delivery.data.get("name")) not in self.schedules:
-            return 422, [], _no_such_schedule(name, self.schedules)
         return await self._store(delivery)
 
     def _refuse_early(self, scope: Scope, body: bytes | Exception) -> Answer:
@@ -258,9 +245,11 @@ class WebhookEndpoint:
         """Store a delivery. Linq delivers it again if the storage fails."""
         began = time.perf_counter()
         try:
-            for arrives in self.arrives.get(delivery.type, ()):
+            for arrives in self.features.arrives.get(delivery.type, ()):
                 await arrives(delivery)
             is_new = await self.storage.put(delivery)
+        except DeliveryRejected as error:
+            return 422, [], str(error).encode()
         except StorageError as error:
             kind = type(error).__name__
             self.bounded_log.error("delivery.refused", kind=kind, delivery=delivery.id, error=str(error))
@@ -329,11 +318,6 @@ def _challenge(headers: dict[str, str], body: bytes) -> bytes:
     if missing:
         return f'Webhook-Signature error="headers", missing="{" ".join(missing)}"'.encode()
     return f'Webhook-Signature error="signature", bytes="{len(body)}", crc32="{zlib.crc32(body):08x}"'.encode()
-
-
-def _no_such_schedule(name: object, schedules: Collection[str]) -> bytes:
-    known = f"The bot has: {', '.join(sorted(schedules))}." if schedules else "The bot has none: see @bot.every."
-    return f"There is no schedule {name}. {known}".encode()
 
 
 def _client(scope: Scope) -> str | None:

@@ -176,7 +176,7 @@ DO_NOT_START = {
     f"@bot.on_message\n{PLAIN}\n@bot.on_message('hi')\nasync def g(message: MessageReceived, ctx: Context): ...": (
         "bot:g can never run"
     ),
-    f"@bot.on_message('hi', repeat=False)\n{PLAIN}": "got an unexpected keyword argument 'repeat'",
+    f"@bot.on_message('hi', repeat=False)\n{PLAIN}": "Handlers have no option repeat=",
     "import pydantic_ai_of_a_test": " pydantic-ai-of-a-test",
     "import linqbot_agnet": "If it is a plugin, install it from its own folder, linqbot-agnet.",
 }

@@ -20,7 +20,6 @@ from linqbot.linq.events.message import MessageReceived
 RULES = Rules(
     lambda event: True,
     "addressed",
-    2.0,
     on_trouble=None,
     has_languages=False,
     answers_keywords=True,
@@ -39,13 +38,6 @@ def route(name: str, *filters: Callable[[Any], Fit], handler: Callable[..., Any]
 def handling(*routes: Route, rules: Rules = RULES) -> Handling:
     made: Handling = NoActs(RouteTable(routes), rules, Bag(), deadline_s=60.0, has_middleware=False)
     return made
-
-
-def test_the_first_handler_that_fits_decides_how_long_a_message_waits_and_else_the_rules_do() -> None:
-    asked = handling(route("menu", exact("menu"), gather_s=5.0), route("now", exact("now")))
-    waits = {text: asked.gather_s(message(text)) for text in ("menu", "now", "hello", "#answer yes", "STOP", "HELP")}
-    assert waits == {"menu": 5.0, "now": 0.0, "hello": 2.0, "#answer yes": 0.0, "STOP": 0.0, "HELP": 0.0}
-    assert asked.gather_s(message("hello"), "menu") == 5.0
 
 
 def test_no_handler_is_known_for_a_message_that_the_rules_exclude_or_a_command() -> None:

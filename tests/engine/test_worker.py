@@ -14,11 +14,10 @@ from patience import PATIENCE_S
 from structlog.testing import capture_logs
 
 from linqbot import Bot, Context, MessageReceived
-from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
+from linqbot.engine.feature import Feature
 from linqbot.engine.worker import AlarmClock, Worker
 from linqbot.errors import StorageError, StorageUnavailable
-from linqbot.features.bursts import Bursts
 from linqbot.storage.inbox import Commit, Lease
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.timers import Timer
@@ -270,11 +269,10 @@ async def postponed(storage: MemoryStorage) -> Waiting:
             await asyncio.sleep(0)
 
 
-class BrokenBursts(Bursts):
-    """Bursts that fail with an error for each first run."""
+class BrokenAdmission(Feature):
+    """A feature that fails with an error before each first run."""
 
-    def __init__(self, storage: MemoryStorage, clock: MovableClock, error: Exception) -> None:
-        super().__init__(Dispatcher(Bot(), clock), storage, clock)
+    def __init__(self, error: Exception) -> None:
         self.error = error
 
     async def admit(self, lease: Lease) -> Lease | None:
@@ -288,8 +286,7 @@ async def test_a_turn_that_cannot_begin_is_deferred_without_an_attempt(bot: Bot,
     handled = noting(bot)
     clock = MovableClock(NOW, frozen=True)
     storage = MemoryStorage(clock=clock)
-    admit = [BrokenBursts(storage, clock, error).admit]
-    async with storage, run_worker(bot, Linq(), storage, clock, admit=admit):
+    async with storage, run_worker(bot, Linq(), storage, clock, features=lambda _: [BrokenAdmission(error)]):
         with capture_logs() as logs:
             await storage.put(delivery(text_body("hi")))
             waiting = await postponed(storage)

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 from answers import answers
-from fakes import NOW, delivery, settled, text_body
+from fakes import NOW, delivery, message, settled, text_body
 from one_handler import bot_of, does, notes, says
 from structlog.testing import capture_logs
 
-from linqbot import AskCancelled, Bot, Context, MessageEdited, MessageReceived, Router
+from linqbot import AskCancelled, Bot, Context, Manners, MessageEdited, MessageReceived, Router
 from linqbot.bot.dispatch import Dispatcher
 from linqbot.clock import MovableClock
+from linqbot.engine.routing import handler_name
 from linqbot.errors import StorageUnavailable
 from linqbot.features.bursts import Bursts
 from linqbot.storage.sqlite.memory import MemoryStorage
@@ -312,3 +313,18 @@ async def test_messages_are_joined_while_a_payment_is_awaited() -> None:
         await phone.text("what is this?")
         await phone.quiet()
     assert [len(each.burst) for each in seen] == [2]
+
+
+async def test_the_first_handler_that_fits_decides_how_long_a_message_waits_and_else_the_bot_does() -> None:
+    bot, menu = Bot(gather_s=2, manners=Manners()), Router(gather_s=5)
+
+    @menu.on_message("menu")
+    @bot.on_message("now", gather=False)
+    async def noop(message: MessageReceived, ctx: Context) -> None: ...
+
+    bot.include(menu)
+    clock = MovableClock(NOW, frozen=True)
+    bursts = Bursts(Dispatcher(bot, clock), MemoryStorage(clock=clock), clock)
+    waits = {text: bursts.wait_s(message(text)) for text in ("menu", "now", "hello", "#answer yes", "STOP", "HELP")}
+    assert waits == {"menu": 5.0, "now": 0.0, "hello": 2.0, "#answer yes": 0.0, "STOP": 0.0, "HELP": 0.0}
+    assert bursts.wait_s(message("hello"), handler_name(noop)) == 0.0  # of two with one name, the first counts

@@ -17,6 +17,7 @@ from linqbot_dev.emulator.web.app import create_app
 from linqbot import Client, MessageReceived
 from linqbot.clock import MovableClock
 from linqbot.events import Delivery
+from linqbot.features.bot_options import MissedMessages
 from linqbot.features.gaps import CATCH_UP_TYPE, Gaps, end_downtime, newest, sent_at
 from linqbot.linq.events.parse import parse
 from linqbot.storage.inbox import Ack, Commit
@@ -57,7 +58,7 @@ class Harness:
 
     async def catch_up(self, client: Client | None = None, **options: Any) -> int:
         """Carry out the orders to fetch messages that are due. Return their number."""
-        gaps = Gaps(client or self.client, self.storage, self.clock, **options)
+        gaps = Gaps(client or self.client, self.storage, self.clock, MissedMessages(**options))
         leases = await self.storage.take(10, lease_s=60)
         orders = [lease for lease in leases if lease.delivery.type == CATCH_UP_TYPE]
         for order in orders:

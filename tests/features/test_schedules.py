@@ -23,7 +23,7 @@ from linqbot.clock import MovableClock
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turns import Turns
 from linqbot.features.catalog import catalogue
-from linqbot.features.schedules import start_schedules
+from linqbot.features.schedules import Schedule, start_schedules
 from linqbot.parse.recurrences import recurrence
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.timers import PARKED_S, Timer
@@ -48,7 +48,7 @@ def bot_with(spec: str, handler: Handle, name: str = "report") -> Bot:
 async def start(talk: Talk, bot: Bot) -> None:
     """Let a process begin that serves a bot, and run what is due."""
     talk.bot = bot
-    await start_schedules(talk.storage, talk.clock, Dispatcher(bot, talk.clock).routes.schedules)
+    await start_schedules(talk.storage, talk.clock, Dispatcher(bot, talk.clock).routes.of_option(Schedule))
     await talk.run()
 
 
@@ -260,7 +260,7 @@ async def test_a_schedule_that_another_process_has_run_without_success_goes_on(s
     new = bot_with("hour", handle)
     for end in (fail, give_up, die):
         shared.bot = new
-        await start_schedules(shared.storage, shared.clock, Dispatcher(new, shared.clock).routes.schedules)
+        await start_schedules(shared.storage, shared.clock, Dispatcher(new, shared.clock).routes.of_option(Schedule))
         shared.clock.advance(3600)
         await shared.storage.fire(shared.clock.now())
         await end()
@@ -298,11 +298,11 @@ def test_each_due_time_of_50_years_is_in_one_event_whenever_the_bot_looks(
     async def run(pauses: list[tuple[float, bool]]) -> None:
         storage, dispatcher = MemoryStorage(clock=clock), Dispatcher(bot, clock)
         turns = Turns(dispatcher, Linq().client, storage, clock, SendRateLimit(clock), catalogue)
-        await start_schedules(storage, clock, dispatcher.routes.schedules)
+        await start_schedules(storage, clock, dispatcher.routes.of_option(Schedule))
         for pause_s, restarts in pauses:
             clock.advance(pause_s)
             if restarts:
-                await start_schedules(storage, clock, dispatcher.routes.schedules)
+                await start_schedules(storage, clock, dispatcher.routes.of_option(Schedule))
             await storage.fire(clock.now())
             for lease in await storage.take(1, lease_s=60):
                 await turns.run(lease)

@@ -21,13 +21,11 @@ ALLOWED: Final[Mapping[str, str]] = {
     "engine/slots.py": r"STREAM|~stream|stream_of|label_of_stream|ctx\.stream\(key=",
     # What a bot says of its own: the options and filters of its handlers, and the texts of its rules.
     "engine/filters.py": r"muted|takes_muted",
-    "engine/routing.py": r"OverlapMode|overlaps?|opt_out",
     "engine/handling.py": r"BROADCAST_DONE_TYPE|has_notices|in_handoff|muted|takes_muted",
     # A field of a delivery that several webhooks have become.
     "engine/turn.py": r"burst",
     # Checks of plugins, which are asked for at the start.
     "engine/outbound_plugins.py": r".*broadcast.*|BROADCAST_CHECK",
-    "server/app.py": r"Bursts",
     "server/uvicorn_server.py": r"SOCK_STREAM",
 }
 """By module, a pattern of the words that may stand in its code."""

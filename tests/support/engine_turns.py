@@ -22,7 +22,6 @@ from linqbot.engine.outbound_plugins import Outbound
 from linqbot.engine.rate_limit import SendRateLimit
 from linqbot.engine.turns import Turns
 from linqbot.engine.worker import Worker
-from linqbot.features.bursts import Bursts
 from linqbot.features.catalog import catalogue
 from linqbot.features.later import StoredSend
 from linqbot.linq.events.lane import lane_of_chat
@@ -104,11 +103,17 @@ class TurnByTurn:
 
 
 @asynccontextmanager
-async def run_worker(bot: Bot, linq: Linq, storage: Storage, clock: Clock, **options: Any) -> AsyncIterator[Worker]:
+async def run_worker(
+    bot: Bot,
+    linq: Linq,
+    storage: Storage,
+    clock: Clock,
+    *,
+    features: Callable[[Turns], Sequence[Feature]] = catalogue,
+    **options: Any,
+) -> AsyncIterator[Worker]:
     """Let a worker run the turns of a bot. In the end it stops without waiting for them."""
-    turns = turns_of(bot, linq, storage, clock)
-    if turns.dispatcher.routes.gathers:
-        options["admit"] = [Bursts(turns.dispatcher, storage, clock).admit]
+    turns = turns_of(bot, linq, storage, clock, features=features)
     worker = Worker(turns, storage, clock, **options)
     worker.start()
     try:

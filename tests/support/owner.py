@@ -20,7 +20,6 @@ from linqbot.client.call import ApiResponse, Call
 from linqbot.clock import MovableClock
 from linqbot.errors import StorageUnavailable
 from linqbot.events import Delivery
-from linqbot.features.gaps import Gaps
 from linqbot.server.refusals import RefusalRecord
 from linqbot.server.targets import Telling
 from linqbot.server.telling import TroubleWatch
@@ -154,8 +153,7 @@ def watching(
     clock: MovableClock,
     is_ready: Callable[[], Awaitable[bool]] = always,
 ) -> TroubleWatch:
-    refusals, gaps = RefusalRecord(None, clock), Gaps(linq.client, storage, clock)
-    return TroubleWatch(telling, linq.client, storage, clock, refusals, gaps, is_ready)
+    return TroubleWatch(telling, linq.client, storage, clock, RefusalRecord(None, clock), lambda: 0, is_ready)
 
 
 async def give_up(storage: Storage, name: str) -> None:
@@ -226,10 +224,17 @@ class Watched:
 
     def __init__(self, storage: Storage, clock: MovableClock, telling: Telling, hook: Hook, mails: Mails) -> None:
         self.storage, self.clock, self.hook, self.mails, self.linq = storage, clock, hook, mails, OwnersLinq()
-        self.refusals, self.gaps = RefusalRecord(None, clock), Gaps(self.linq.client, storage, clock)
+        self.refusals, self.lost = RefusalRecord(None, clock), 0
         self.storage_trouble: str | None = None
         self.watch = TroubleWatch(
-            telling, self.linq.client, storage, clock, self.refusals, self.gaps, always, lambda: self.storage_trouble
+            telling,
+            self.linq.client,
+            storage,
+            clock,
+            self.refusals,
+            lambda: self.lost,
+            always,
+            lambda: self.storage_trouble,
         )
         self._webhooks = 0
 
@@ -257,7 +262,7 @@ class Watched:
         self.storage_trouble = reason
 
     def lose(self, count: int) -> None:
-        self.gaps.lost += count
+        self.lost += count
 
     async def accept(self, after_s: float) -> None:
         self.clock.advance(after_s)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from linqbot.engine.bag import Bag
+from linqbot.engine.bag import Bag, Option
 
 if TYPE_CHECKING:
     from linqbot.features.manners.options import Manners
 
 
 @dataclass(frozen=True, slots=True)
-class Conduct:
+class Conduct(Option):
     """`Bot(allow_to=…)` and `Bot(manners=…)`: the people who may get something, in the form of `person_key`, and the manners.
 
     None for each is no limit.
@@ -20,6 +21,10 @@ class Conduct:
 
     allow_to: frozenset[str] | None = None
     manners: Manners | None = None
+
+    @property
+    def needs(self) -> Sequence[str]:
+        return () if self.manners is None else ("message.received",)  # a bot with manners answers START and HELP
 
 
 def manners_of(options: Bag) -> Manners | None:
