@@ -55,10 +55,21 @@ if TYPE_CHECKING:
     from linqbot.storage.backend import Storage
 
 T = TypeVar("T")
+C = TypeVar("C")
 
 _WITHOUT_CHAT = {SCHEDULE_TYPE: "A schedule", BROADCAST_DONE_TYPE: "A broadcast", POST_TYPE: "This post"}
 
 
+def known_as_context(cls: type[C]) -> type[C]:
+    """Name the methods of a class as authors know them, `Context.reply`: Python's own errors and warnings name the class of a method."""
+    for method in vars(cls).values():
+        if callable(method):
+            for function in (method, unwrap(method)):
+                function.__qualname__ = f"Context.{function.__name__}"
+    return cls
+
+
+@known_as_context
 class Speaker(HandlerRun, TurnWithMedia, TurnWithCards):
     """A run of a handler that can speak in the event's chat. Authors know it as their `Context`, which describes its attributes."""
 
@@ -567,10 +578,3 @@ class Speaker(HandlerRun, TurnWithMedia, TurnWithCards):
 def effect_of(effect: EffectName | str | Effect | None) -> Effect | None:
     """Return the effect that an author has named or given."""
     return Effect.named(effect) if isinstance(effect, str) else effect
-
-
-# Python's own errors and warnings name the class of a method, and authors know this class as their `Context`.
-for _method in vars(Speaker).values():
-    if callable(_method):
-        for _function in (_method, unwrap(_method)):
-            _function.__qualname__ = f"Context.{_function.__name__}"
