@@ -51,6 +51,14 @@ class Call:
     label: str | None = field(default=None, repr=False, compare=False)
     refusal_stands: bool = field(default=False, repr=False, compare=False)
     purpose: Purpose | None = field(default=None, repr=False, compare=False)
+    _content: bytes | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def content(self) -> bytes | None:
+        """The body as JSON, which is sent and which the journal keeps; None without a body. It is encoded once."""
+        if self._content is None and self.body is not None:
+            self._content = to_json(self.body)
+        return self._content
 
     @property
     def key(self) -> str | None:
@@ -92,17 +100,17 @@ class Call:
     def to_json(self) -> bytes:
         """Return the call as JSON for the journal. `Call.from_json` restores an equal call."""
         noun, _, verb = self.name.rpartition(".")
-        return to_json({
+        others = to_json({
             "noun": noun,
             "verb": verb,
             "method": self.method,
             "path": self.path,
             "safety": self.safety,
-            "body": self.body,
             "query": self.query,
             "headers": self.headers,
             "key_in": self.key_in,
         })  # fmt: skip
+        return b'%b,"body":%b}' % (others[:-1], self.content or b"null")
 
     @classmethod
     def from_json(cls, data: bytes) -> Call:

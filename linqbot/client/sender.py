@@ -24,8 +24,6 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import urlencode
 from uuid import uuid4
 
-from pydantic_core import to_json
-
 from linqbot.client.alarms import Alarms, TimeLimit
 from linqbot.client.call import ApiResponse, Call
 from linqbot.client.http.addresses import Origin, Target, UnsafeURL, target
@@ -153,8 +151,7 @@ class Sender:
         fields = self._fields_of_v2 if call.name.startswith("v2.") else self._fields
         if call.headers:
             fields = fields.replaced(call.headers)
-        content = None if call.body is None else to_json(call.body)
-        request = Request(call.method, self._origin, path, fields, content)
+        request = Request(call.method, self._origin, path, fields, call.content)
         request.needs_new_connection = call.safety == "once"
         try:
             with TimeLimit(self._alarms, self.timeout_s):

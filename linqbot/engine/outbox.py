@@ -1,14 +1,14 @@
 """The outbox of one turn: it makes the turn's calls, one after the other, and has the journal record each.
 
-A call takes these steps, each a method below:
+A call takes these steps. The first two are in `Outbox.wrap`, the others in `Outbox._perform`:
 
-1. `wrap`: hints and reads are made at once, without an entry. Any other call gets its slot before anything is awaited, and
-   before the outbound middleware of plugins runs, so a veto never shifts the numbers of later calls.
-2. `_in_turn`: wait for the calls before it. After a deferral, or after the end of the turn, it is not made.
-3. `_through_plugins`: the middleware of plugins may change the call, refuse it, or make others.
-4. `_perform`: if an earlier run may have made the call, its entry answers it, or it is repeated; `earlier_runs.py` finds the entry.
-5. `_make`: the journal stores its key and content.
-6. `_attempt`: the guards of features may stop it. Linq answers, and the journal keeps the outcome.
+1. Slot: hints and reads are made at once, without an entry. Any other call gets its slot before anything is awaited, and
+   before the outbound middleware of plugins runs, so a veto never shifts the numbers of later calls. Then it waits for the calls before
+   it. After a deferral, or after the end of the turn, it is not made.
+2. Plugins: their middleware may change the call, refuse it, or make others.
+3. Earlier run: if one may have made the call, its entry answers it, or it is repeated; `earlier_runs.py` finds the entry.
+4. Begin: the journal stores its key and content.
+5. Attempt: the guards of features may stop it. Linq answers, and the journal keeps the outcome.
 
 Next step: `engine/turns.py` stores the outcomes in the commit that ends the turn.
 """
@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import structlog
 
@@ -78,10 +78,34 @@ class _Slot:
     used: int = 0
     is_open: bool = True
 
+    @contextmanager
+    def entered(self) -> Iterator[_Slot]:
+        """Let the calls that middleware makes inside of the block belong to this call."""
+        token = _within.set(self)
+        try:
+            yield self
+        finally:
+            self.is_open = False
+            _within.reset(token)
+
     def next(self) -> str:
         name = f"{self.name}+{self.used}" if self.used else self.name
         self.used += 1
         return name
+
+
+class ToMake(NamedTuple):
+    """A call that is still to be made.
+
+    Attributes:
+        entry: The entry that an earlier run has stored for it; None if there is none.
+        is_repeated: True if an earlier run has begun the call, and its answer is not known.
+    """
+
+    call: Call
+    slot: str
+    entry: JournalEntry | None
+    is_repeated: bool
 
 
 _within: ContextVar[_Slot | None] = ContextVar("linqbot_within_call", default=None)
@@ -108,8 +132,7 @@ class Outbox:
             if journal.is_interrupted:
                 journal.cancel_if_interrupted()
             if call.safety in ("hint", "read"):
-                guarded = self._gated(call, run, journal, "") if call.safety == "hint" else run
-                return await self._make_unjournalled(call, journal.outbound.wrap(guarded))
+                return await self._make_unjournalled(call, run)
             if journal.is_suspended:
                 raise Suspended("The handler waits for an answer.")
             within = _within.get()
@@ -122,7 +145,16 @@ class Outbox:
             slot = journal.slots.of_call(call)
             with self.under_way():
                 try:
-                    return await self._in_turn(call, slot, run)
+                    await self._call_lock.acquire()  # not `async with`: it would add two coroutines to each call
+                    try:
+                        if (past := self._past_answer(call, slot)) is not None:
+                            return past
+                        if journal.outbound.is_empty:
+                            return await self._perform(call, slot, run)
+                        with _Slot(self, slot).entered() as within:
+                            return await self._through_plugins(call, within, run)
+                    finally:
+                        self._call_lock.release()
                 except (Exception, TurnDeferred) as error:
                     journal.note_failure(error, call)
                     raise
@@ -169,38 +201,29 @@ class Outbox:
             # A conversation's past has no effects, and neither has what follows a question.
             if (journal.is_past or journal.is_suspended) and running_root() is journal.slots.root:
                 return ApiResponse(204)
-            return await run(call)
+            return await journal.outbound.wrap(self._gated(call, run, journal, ""))(call)
         if journal.is_suspended:
             raise Suspended("The handler waits for an answer.")
         try:
-            return await _defer_without_verdict(run(call))
+            return await _defer_without_verdict(journal.outbound.wrap(run)(call))
         except (Exception, TurnDeferred) as error:
             journal.note_failure(error)
             raise
 
-    async def _in_turn(self, call: Call, slot: str, run: Run) -> ApiResponse:
-        """Make a call after the earlier calls of the turn have ended."""
-        await self._call_lock.acquire()  # not `async with`: it would add two coroutines to each call
-        try:
-            journal = self.journal
-            if journal.closed is not None:
-                raise too_late(f"{call.name} was not made: {journal.closed}.")
-            if journal.deferred is not None:
-                raise TurnDeferred(str(journal.deferred), after_s=journal.deferred.after_s)
-            if journal.is_past:
-                assert journal.earlier is not None, "it is set by `TurnJournal.enter`"
-                return journal.earlier.answer_from_past(call, slot, journal.turn)
-            if journal.outbound.is_empty:
-                return await self._perform(call, slot, run)
-            within = _Slot(self, slot)
-            token = _within.set(within)
-            try:
-                return await self._through_plugins(call, within, run)
-            finally:
-                within.is_open = False
-                _within.reset(token)
-        finally:
-            self._call_lock.release()
+    def _past_answer(self, call: Call, slot: str) -> ApiResponse | None:
+        """Return the answer of a call that the past of a conversation repeats; None if it is to be made now.
+
+        Raises an error if the turn makes no calls any more.
+        """
+        journal = self.journal
+        if journal.closed is not None:
+            raise too_late(f"{call.name} was not made: {journal.closed}.")
+        if journal.deferred is not None:
+            raise TurnDeferred(str(journal.deferred), after_s=journal.deferred.after_s)
+        if not journal.is_past:
+            return None
+        assert journal.earlier is not None, "it is set by `TurnJournal.enter`"
+        return journal.earlier.answer_from_past(call, slot, journal.turn)
 
     async def _through_plugins(self, call: Call, within: _Slot, run: Run) -> ApiResponse:
         async def perform(call: Call) -> ApiResponse:
@@ -208,70 +231,49 @@ class Outbox:
 
         return await _defer_without_verdict(self.journal.outbound.wrap(perform)(call))
 
-    def _perform(self, call: Call, slot: str, run: Run) -> Awaitable[ApiResponse]:
-        earlier = self.journal.earlier
-        if earlier is None:
-            return self._make(call, slot, run)
-        return self._answer_or_repeat(call, earlier.match(call, slot), run)
+    async def _perform(self, call: Call, slot: str, run: Run) -> ApiResponse:
+        """Return the answer to a call that has a slot: of an earlier run, or of Linq once the journal has the call's entry.
 
-    async def _answer_or_repeat(self, call: Call, match: Match, run: Run) -> ApiResponse:
-        """Return the answer of the earlier run that made a call. If none has made it, or that is not known, make the call.
-
-        Raises AmbiguousCall if it must not be repeated, and the error with which the call has ended.
+        Raises TurnDeferred if it cannot be made now, Stopped if it must not be made, AmbiguousCall if it must not be repeated,
+        and the error with which the call has ended.
         """
-        journal, known = self.journal, match.entry
-        if match.still_to_make is not None:
-            await self._make_late(match.still_to_make, run)
-        if known is None:
-            return await self._make(call, match.slot, run)
-        journal.come_to(known.slot)
-        if known.status == "refused":
-            refusal = error_of(known, call)
-            if isinstance(refusal, Refused) or (call.refusal_stands and refuses_content(refusal)):
-                raise refusal
-            # Linq sent nothing under the key of a refused call, so a corrected call may use the key.
-            return await self._make(call, match.slot, run, known)
-        stored = Call.from_json(known.call)
-        if match.diverged:
-            log.warning("send.diverged", turn=journal.turn, slot=match.slot, stored=stored.name, now=call.name)
-        if known.status == "accepted":
-            if lacks_chat(known, stored):
-                answer = await opened_chat(known, run)
-                await journal.note_outcome(known, "accepted", answer.to_json(), answer)
-            else:
-                answer = answer_of(known, call)
-            journal.note_answered(call, answer)
-            return answer
-        if stored.safety == "once":
-            return await self._look_up(stored, known, run)
-        # The journal does not keep these fields, which the code that makes the call now has.
-        stored = replace(stored, refusal_stands=call.refusal_stands, purpose=call.purpose)
-        return await self._attempt(stored, known, run, repeated=True)
-
-    async def _make_late(self, call: Call, run: Run) -> None:
-        """Make a call that was answered from another call's entry and was therefore not made: see `Match.still_to_make`."""
-        earlier = self.journal.earlier
-        assert earlier is not None
+        journal, is_repeated, entry = self.journal, False, None
+        if journal.earlier is not None:
+            found = await self._earlier(call, journal.earlier.match(call, slot), run)
+            if isinstance(found, ApiResponse):
+                return found
+            call, slot, entry, is_repeated = found
+        if entry is None or not is_repeated:
+            call, entry = await self._begun(call, slot, entry)
         try:
-            await self._answer_or_repeat(call, earlier.match(call, self.journal.slots.numbered("owed:")), run)
-        except (LinqApiError, MessageGone) as error:
-            # The code that made the call already has an answer, so the error can only be logged.
-            log.error("send.refused", turn=self.journal.turn, call=call.name, error=str(error))
+            answer = await call_with_retries(
+                call,
+                # For each attempt, because a feature may wake up while Linq is away.
+                partial(self._gated, call, run, journal, entry.key),
+                self._rate_limit,
+                journal.clock,
+                journal.observers,
+                may_be_made=is_repeated,
+            )
+        except CallNotMade as error:
+            if entry.safety == "once":
+                # Otherwise the next run would look for a call that was never made, and report it as ambiguous.
+                await journal.note_outcome(entry, "refused", NOT_MADE)
+            # By its public class: plugins name the class of an error, and alerts leave out those of an outage by name.
+            raise TurnDeferred(str(error), after_s=error.after_s) from error
+        except Stopped as error:
+            if not is_repeated:
+                # On record, so that no later run makes the call when the mute, or the like, is over: it would be out of place then.
+                await journal.note_outcome(entry, "refused", stopped_json(error), at_once=True)
+            raise
+        except LinqApiError as error:
+            answer = await self._made_despite(error, call, entry, run, repeated=is_repeated)
+        await journal.note_outcome(entry, "accepted", answer.to_json(), answer)
+        journal.note_made(call, answer)
+        return answer
 
-    async def _look_up(self, call: Call, entry: JournalEntry, run: Run) -> ApiResponse:
-        """Return the answer of a call that must not be repeated, by looking for its effect at Linq; else AmbiguousCall."""
-        journal = self.journal
-        found = None if entry.status == "ambiguous" else await find(call, entry, run, journal.storage.has_sent)
-        if found is not None:
-            await journal.note_outcome(entry, "accepted", found.to_json(), found)
-            return found
-        if entry.status != "ambiguous":
-            log.error("send.ambiguous", turn=journal.turn, slot=entry.slot, call=call.name)
-            await journal.note_outcome(entry, "ambiguous", b"null")
-        return ambiguous_answer(call)
-
-    async def _make(self, call: Call, slot: str, run: Run, known: JournalEntry | None = None) -> ApiResponse:
-        """Make a call that no earlier run has made, and store its entry before. Raises as `_attempt` does.
+    async def _begun(self, call: Call, slot: str, known: JournalEntry | None) -> tuple[Call, JournalEntry]:
+        """Store the entry of a call before its first attempt, and return both.
 
         `known` is the entry of an earlier run whose call Linq has refused.
         """
@@ -287,41 +289,61 @@ class Outbox:
             entry = replace(entry, first_at=known.first_at)
             await journal.store_state(slot)
             await journal.storage.settle(entry)
-        return await self._attempt(call, entry, run, repeated=False)
+        return call, entry
 
-    async def _attempt(self, call: Call, entry: JournalEntry, run: Run, *, repeated: bool) -> ApiResponse:
-        """Make a call whose entry is stored.
+    async def _earlier(self, call: Call, match: Match, run: Run) -> ApiResponse | ToMake:
+        """Return the answer of the earlier run that made a call. If none has made it, or that is not known, return what to make.
 
-        `repeated` is True if an earlier run has begun the call, and its answer is not known. Raises TurnDeferred if it
-        cannot be made now, and Stopped if it must not be.
+        Raises AmbiguousCall if it must not be repeated, and the error with which the call has ended.
         """
-        journal = self.journal
+        journal, known = self.journal, match.entry
+        if match.still_to_make is not None:
+            await self._make_late(match.still_to_make, run)
+        if known is None:
+            return ToMake(call, match.slot, None, is_repeated=False)
+        journal.come_to(known.slot)
+        if known.status == "refused":
+            refusal = error_of(known, call)
+            if isinstance(refusal, Refused) or (call.refusal_stands and refuses_content(refusal)):
+                raise refusal
+            # Linq sent nothing under the key of a refused call, so a corrected call may use the key.
+            return ToMake(call, match.slot, known, is_repeated=False)
+        stored = Call.from_json(known.call)
+        if match.diverged:
+            log.warning("send.diverged", turn=journal.turn, slot=match.slot, stored=stored.name, now=call.name)
+        if known.status == "accepted":
+            if lacks_chat(known, stored):
+                answer = await opened_chat(known, run)
+                await journal.note_outcome(known, "accepted", answer.to_json(), answer)
+            else:
+                answer = answer_of(known, call)
+            journal.note_answered(call, answer)
+            return answer
+        if stored.safety == "once":
+            return await self._look_up(stored, known, run)
+        # The journal does not keep these fields, which the code that makes the call now has.
+        stored = replace(stored, refusal_stands=call.refusal_stands, purpose=call.purpose)
+        return ToMake(stored, known.slot, known, is_repeated=True)
+
+    async def _make_late(self, call: Call, run: Run) -> None:
+        """Make a call that was answered from another call's entry and was therefore not made: see `Match.still_to_make`."""
         try:
-            answer = await call_with_retries(
-                call,
-                # For each attempt, because a feature may wake up while Linq is away.
-                partial(self._gated, call, run, journal, entry.key),
-                self._rate_limit,
-                journal.clock,
-                journal.observers,
-                may_be_made=repeated,
-            )
-        except CallNotMade as error:
-            if entry.safety == "once":
-                # Otherwise the next run would look for a call that was never made, and report it as ambiguous.
-                await journal.note_outcome(entry, "refused", NOT_MADE)
-            # By its public class: plugins name the class of an error, and alerts leave out those of an outage by name.
-            raise TurnDeferred(str(error), after_s=error.after_s) from error
-        except Stopped as error:
-            if not repeated:
-                # On record, so that no later run makes the call when the mute, or the like, is over: it would be out of place then.
-                await journal.note_outcome(entry, "refused", stopped_json(error), at_once=True)
-            raise
-        except LinqApiError as error:
-            answer = await self._made_despite(error, call, entry, run, repeated=repeated)
-        await journal.note_outcome(entry, "accepted", answer.to_json(), answer)
-        journal.note_made(call, answer)
-        return answer
+            await self._perform(call, self.journal.slots.numbered("owed:"), run)
+        except (LinqApiError, MessageGone) as error:
+            # The code that made the call already has an answer, so the error can only be logged.
+            log.error("send.refused", turn=self.journal.turn, call=call.name, error=str(error))
+
+    async def _look_up(self, call: Call, entry: JournalEntry, run: Run) -> ApiResponse:
+        """Return the answer of a call that must not be repeated, by looking for its effect at Linq; else AmbiguousCall."""
+        journal = self.journal
+        found = None if entry.status == "ambiguous" else await find(call, entry, run, journal.storage.has_sent)
+        if found is not None:
+            await journal.note_outcome(entry, "accepted", found.to_json(), found)
+            return found
+        if entry.status != "ambiguous":
+            log.error("send.ambiguous", turn=journal.turn, slot=entry.slot, call=call.name)
+            await journal.note_outcome(entry, "ambiguous", b"null")
+        return ambiguous_answer(call)
 
     async def _made_despite(
         self, error: LinqApiError, call: Call, entry: JournalEntry, run: Run, *, repeated: bool
