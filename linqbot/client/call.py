@@ -100,17 +100,10 @@ class Call:
     def to_json(self) -> bytes:
         """Return the call as JSON for the journal. `Call.from_json` restores an equal call."""
         noun, _, verb = self.name.rpartition(".")
-        others = to_json({
-            "noun": noun,
-            "verb": verb,
-            "method": self.method,
-            "path": self.path,
-            "safety": self.safety,
-            "query": self.query,
-            "headers": self.headers,
-            "key_in": self.key_in,
-        })  # fmt: skip
-        return b'%b,"body":%b}' % (others[:-1], self.content or b"null")
+        # In this order, because a call is recognised by what stands before its body, once its body is removed.
+        head = {"noun": noun, "verb": verb, "method": self.method, "path": self.path, "safety": self.safety}
+        tail = {"query": self.query, "headers": self.headers, "key_in": self.key_in}
+        return b'%b,"body":%b,%b' % (to_json(head)[:-1], self.content or b"null", to_json(tail)[1:])
 
     @classmethod
     def from_json(cls, data: bytes) -> Call:
