@@ -10,11 +10,11 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from linqbot.features.muted_chats import Mute
 from linqbot.language.reading import emoji_in, folded, plain, says
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.rewording import reworded
 from linqbot.linq.types.proactive import ChatHandoff
-from linqbot.storage.mutes import Mute
 
 _DONE: Final = ("#done",)
 _CHECK_MARKS: Final = frozenset("👍✔✅☑✓")

@@ -20,6 +20,7 @@ from linqbot.features.gaps import Gaps
 from linqbot.features.handler_options import Gather, Overlap
 from linqbot.features.manners.conduct import Conduct
 from linqbot.features.mute import Mutes
+from linqbot.features.muted_chats import mutes_of
 from linqbot.features.new_chats import NewChats
 from linqbot.features.optout import OptOuts, OptOutsAfterCrash
 from linqbot.features.own_changes import are_awaited, timers
@@ -97,7 +98,7 @@ class _LateEdits(_Late):
 
 class _LateHandoffs(_Late):
     def concerns(self, lease: Lease) -> bool:
-        return any(mute.handoff for mute in self._turns.storage.mutes.values())
+        return any(mute.handoff for mute in mutes_of(self._turns.storage.holds))
 
 
 class _LateAsks(_Late):
@@ -166,7 +167,7 @@ def catalogue(turns: Turns) -> list[Feature]:
             turns,
             "relay:Handoffs",
             types=frozenset(RELAYED),
-            turns_while=storage.mutes,
+            turns_while=storage.holds,
             kinds={"handoff": Kind(run=_late("handoff:hand_back", turns))},
         ),
         # An event may answer a question, which decides the handler.

@@ -30,6 +30,7 @@ from linqbot.errors import BotError, LinqApiError, Refused, RuleBroken
 from linqbot.features.broadcasts import send_to
 from linqbot.features.lookups import line_of
 from linqbot.features.mute import waits
+from linqbot.features.muted_chats import Mute, change_mute, ended
 from linqbot.features.notices import say
 from linqbot.features.turn_data import TurnMute
 from linqbot.language.spoken import sentences, speaking, spoken
@@ -39,7 +40,6 @@ from linqbot.linq.types.proactive import ChatHandoff, HandoffEnd
 from linqbot.options import DAY_S, check_number
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import Ack, Commit
-from linqbot.storage.mutes import Mute, ended
 from linqbot.storage.timers import Timer
 from linqbot.turn_events import HandoffEnded
 
@@ -167,7 +167,7 @@ async def _begin(ctx: Speaker, mutes: TurnMutes, terms: Terms, handoff_id: str) 
             return mute
         return Mute(chat_id, now + terms.taken_within_s, person, handoff=handoff, since=now)
 
-    stored = await mutes.stored.change_mute(chat_id, to)
+    stored = await change_mute(mutes.stored, chat_id, to)
     if stored is None or stored.handoff is None or stored.handoff.id != handoff.id:
         raise BotError("This chat is handed over already. ctx.unmute() ends that.")
     payload = {"id": handoff.id, "chat_id": chat_id, "handles": [person, owner]}
@@ -208,7 +208,7 @@ async def change_handoff(
             return mute
         return to(mute, mute.handoff)
 
-    mute = await storage.change_mute(chat_id, change)
+    mute = await change_mute(storage, chat_id, change)
     handoff = None if mute is None else mute.handoff
     return handoff if handoff is not None and handoff.id == handoff_id else None
 

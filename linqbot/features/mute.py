@@ -35,6 +35,7 @@ from linqbot.engine.steps import Steps
 from linqbot.engine.turn import Turn
 from linqbot.errors import BotError, LinqApiError, Muted
 from linqbot.features.bot_options import MuteByHand
+from linqbot.features.muted_chats import PROACTIVE, Mute, change_mute, ended, longer, mute_by_hand, mute_of, mutes_of
 from linqbot.features.turn_data import TurnMute
 from linqbot.features.turn_feature import TurnFeature
 from linqbot.linq.events.delivery import Delivery, decode
@@ -52,10 +53,10 @@ from linqbot.linq.events.parse import understood
 from linqbot.linq.handles import person_key
 from linqbot.linq.types.message import WORDS
 from linqbot.options import check_number
+from linqbot.storage.holds import FOREVER, Hold
 from linqbot.storage.inbox import Ack, Commit, Lease
 from linqbot.storage.journal import Receipt
-from linqbot.storage.mutes import FOREVER, Mute, ended, longer, mute_of
-from linqbot.storage.timers import PROACTIVE, Timer
+from linqbot.storage.timers import Timer
 
 if TYPE_CHECKING:
     from linqbot.client.client import Client
@@ -66,8 +67,6 @@ log = structlog.get_logger("linqbot.worker")
 
 _WAITING_KINDS: Final = frozenset({"ask", "ask_in", "ask_to", "dead_letter", "handoff", "post", "post_to", "send"})
 """The kinds of deliveries that wait until a mute is over. A recurring send goes on with its next due time."""
-
-_PROACTIVE: Final = PROACTIVE | {"broadcast"}
 
 MUTED_STEP: Final = "linqbot muted"
 """The step that says that the chat was muted when the event was handled."""
@@ -81,19 +80,19 @@ class Mutes(TurnFeature):
 
     def __init__(self, turns: Turns) -> None:
         super().__init__(turns)
-        self._mutes: Mapping[str, Mute] = turns.storage.mutes
-        self.turns_while = self.guards_while = self._mutes
+        self._holds: Mapping[str, Hold] = turns.storage.holds
+        self.turns_while = self.guards_while = self._holds
         self._by_hand_s = turns.dispatcher.options.of(MuteByHand).for_s
         self.arrives: Mapping[str, Arrives] = {"message.sent": self._note_sent} if self._by_hand_s else {}
 
     def concerns(self, lease: Lease) -> bool:
-        lane, mutes = lease.delivery.lane, self._mutes
+        lane, holds = lease.delivery.lane, self._holds
         if not lease.is_first_run:
             return True
         chat_id = chat_of_lane(lane)
         if chat_id is None:
-            return bool(mutes) and lane.startswith(OUTSIDE_CHATS)
-        return chat_id in mutes or EVERY_CHAT in mutes
+            return bool(holds) and lane.startswith(OUTSIDE_CHATS)
+        return chat_id in holds or EVERY_CHAT in holds
 
     async def _note_sent(self, delivery: Delivery) -> None:
         """Mute the bot in the chat in which a person of yours has written: from the 200 on, no call begins there."""
@@ -104,7 +103,7 @@ class Mutes(TurnFeature):
         until = since + self._by_hand_s
         if receipt is None or receipt.message_id is None or chat_id is None or until <= now:
             return
-        if await self._turns.storage.mute_by_hand(Mute(chat_id, until, since=since), receipt.message_id):
+        if await mute_by_hand(self._turns.storage, Mute(chat_id, until, since=since), receipt.message_id):
             log.info("chat.muted", chat_id=chat_id, why="A person has written there.", for_s=self._by_hand_s)
 
     async def open(self, turn: Turn) -> Ack | None:
@@ -119,12 +118,12 @@ class Mutes(TurnFeature):
 
     async def _mute_of(self, delivery: Delivery) -> Mute | None:
         """Return the mute that a delivery has to respect now; None if there is none."""
-        chat_id, now, mutes = chat_of_lane(delivery.lane), self._turns.clock.now(), self._mutes
+        chat_id, now, holds = chat_of_lane(delivery.lane), self._turns.clock.now(), self._holds
         if chat_id is None and not delivery.lane.startswith(OUTSIDE_CHATS):
             return None  # it is in no lane of a chat: a mute of all chats does not concern it
-        mute = mute_of(mutes, chat_id, now, is_proactive=_is_proactive(delivery))
+        mute = mute_of(holds, chat_id, now, is_proactive=_is_proactive(delivery))
         if mute is None and (person := person_of_lane(delivery.lane)) is not None:
-            return await _mute_of_person(mutes.values(), person, self._turns)
+            return await _mute_of_person(mutes_of(holds), person, self._turns)
         return mute
 
     def _wait(self, turn: Turn, mute: Mute | None) -> Ack | None:
@@ -154,22 +153,22 @@ class Mutes(TurnFeature):
     async def guard(self, asked: GuardedCall) -> None:
         """Raise Muted for a call into a chat in which the bot is muted."""
         call, journal, of_turn = asked.call, asked.journal, asked.journal.data.find(TurnMute)
-        now, body, mutes = self._turns.clock.now(), call.body or {}, self._mutes
+        now, body, holds = self._turns.clock.now(), call.body or {}, self._holds
         if of_turn is not None and of_turn.answers_keyword:
             return
         if of_turn is not None and of_turn.is_passed:
-            mutes = {chat: mute for chat, mute in mutes.items() if mute.stops_handoffs}
+            holds = {chat: hold for chat, hold in holds.items() if Mute.of(hold).stops_handoffs}
         people = body.get("to")
         if isinstance(people, list) and len(people) == 1:
             # It opens a chat or finds it, so the bot speaks first.
-            mute = mute_of(mutes, None, now, is_proactive=True)
+            mute = mute_of(holds, None, now, is_proactive=True)
             person = person_key(str(people[0]))
-            is_muted = (mute or await _mute_of_person(mutes.values(), person, self._turns)) is not None
+            is_muted = (mute or await _mute_of_person(mutes_of(holds), person, self._turns)) is not None
         else:
             chat = await journal.chat_of(call)
             is_proactive = chat != chat_of_lane(journal.delivery.lane) or _is_proactive(journal.delivery)
             is_nowhere = chat is None and not people
-            is_muted = not is_nowhere and mute_of(mutes, chat, now, is_proactive=is_proactive) is not None
+            is_muted = not is_nowhere and mute_of(holds, chat, now, is_proactive=is_proactive) is not None
         if is_muted:
             raise Muted.before(call.name)
 
@@ -193,7 +192,7 @@ def waits(turn: Turn, delivery: Delivery, clock: Clock) -> None:
 
 def _is_proactive(delivery: Delivery) -> bool:
     """Return True for a delivery of linqbot by which the bot speaks first, such as a scheduled send."""
-    return delivery.is_internal and delivery.id.split(".", 2)[1] in _PROACTIVE
+    return delivery.is_internal and delivery.id.split(".", 2)[1] in PROACTIVE
 
 
 def _is_cancellation(delivery: Delivery) -> bool:
@@ -218,7 +217,7 @@ class TurnMutes:
             now = self.clock.now()
             until, person = FOREVER if for_s is None else now + for_s, "" if chat_id == EVERY_CHAT else None
             mute = Mute(chat_id, until, person, reason, since=now)
-            await self.stored.change_mute(chat_id, lambda old: mute if old is None else replaced(old, mute))
+            await change_mute(self.stored, chat_id, lambda old: mute if old is None else replaced(old, mute))
             return True
 
         await self.steps.recorded(self.name("mute"), store, kind=bool)
@@ -226,7 +225,7 @@ class TurnMutes:
     async def unmute(self, chat_id: str) -> None:
         async def remove() -> bool:
             now = self.clock.now()
-            return await self.stored.change_mute(chat_id, partial(ended, how="unmuted", now=now)) is None
+            return await change_mute(self.stored, chat_id, partial(ended, how="unmuted", now=now)) is None
 
         await self.steps.recorded(self.name("unmute"), remove, kind=bool)
 
@@ -255,7 +254,7 @@ def is_by_hand(delivery: Delivery) -> bool:
 
 async def _mute_of_person(mutes: Iterable[Mute], person: str, turns: Turns) -> Mute | None:
     """Return the mute of the direct chat with a person that is in force; None if there is none."""
-    for mute in tuple(mutes):
+    for mute in mutes:
         in_force = mute.until > turns.clock.now() and mute.chat_id != EVERY_CHAT
         if in_force and await _person_of(mute, turns) == person:
             return mute
@@ -272,7 +271,7 @@ async def _person_of(mute: Mute, turns: Turns) -> str:
         if meaning_of(error) is not Refusal.GONE:
             raise
         person = ""
-    await turns.storage.change_mute(mute.chat_id, lambda old: old and replace(old, person=person))
+    await change_mute(turns.storage, mute.chat_id, lambda old: old and replace(old, person=person))
     return person
 
 

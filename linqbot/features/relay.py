@@ -36,6 +36,7 @@ from linqbot.features.addressed import (
     words_for,
 )
 from linqbot.features.handoff import LABEL, RELAY_STEP, change_handoff, end_handoff, fields_of, status_of
+from linqbot.features.muted_chats import Mute, mute_of, mutes_of
 from linqbot.features.speaking import Speaker
 from linqbot.features.turn_data import TurnMute
 from linqbot.features.turn_feature import TurnFeature
@@ -51,7 +52,6 @@ from linqbot.linq.types.message import AppPart
 from linqbot.linq.types.proactive import OWNERS_WORDS, ChatHandoff
 from linqbot.storage.inbox import Defer, Lease
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.mutes import Mute, mute_of
 from linqbot.turn_events import Routed
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Handoffs(TurnFeature):
         if event.is_own or event.actor is None or opts_out(event):
             return None
         turns, now = self._turns, self._turns.clock.now()
-        if mute_of(turns.storage.mutes, None, now) is not None or self._is_command(event):
+        if mute_of(turns.storage.holds, None, now) is not None or self._is_command(event):
             return None
         if (mute := self._handed_over(event, now)) is not None:
             handoff = mute.handoff
@@ -122,16 +122,16 @@ class Handoffs(TurnFeature):
             return None
         if turns.dispatcher.is_keyword(event):
             return None
-        mine = [each for each in turns.storage.mutes.values() if _is_owner(event, each)]
+        mine = [each for each in mutes_of(turns.storage.holds) if _is_owner(event, each)]
         return await self._where_of_owner(event, lease, mine) if mine else None
 
     def _handed_over(self, event: Event, now: float) -> Mute | None:
         """Return the mute of the chat of an event that is handed over; None if it is not. Linq names no chat of a contact card."""
-        mutes = self._turns.storage.mutes
+        holds = self._turns.storage.holds
         if event.chat_id is not None:
-            found = [each for each in (mutes.get(event.chat_id),) if each is not None]
+            found = [Mute.of(each) for each in (holds.get(event.chat_id),) if each is not None]
         else:
-            found = [each for each in mutes.values() if _is_person(event, each)]
+            found = [each for each in mutes_of(holds) if _is_person(event, each)]
         return next((each for each in found if each.is_handed_over(now)), None)
 
     def _is_command(self, event: Event) -> bool:

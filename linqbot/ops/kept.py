@@ -38,7 +38,7 @@ def summary(found: Mapping[str, Any]) -> dict[str, list[_Row]]:
     tables: Tables = found["tables"]
     shown = {
         "Consent": [{name: row[name] for name in ("at", "what", "how")} for row in tables["consent"][-1:]],
-        "Mutes": [_mute(row) for row in tables["mute"]],
+        "Mutes": [_mute(row) for row in tables["hold"]],
         "Open questions": [_question(row) for row in tables["conversation"] if row["status"] == "waiting"],
         "Still to be done": [_timer(row) for row in tables["timer"] if row["kind"] != _OF_QUESTIONS],
         "Waiting or given up": [*map(_delivery, tables["delivery"]), *map(_delivery, tables["dead"])],
@@ -48,13 +48,14 @@ def summary(found: Mapping[str, Any]) -> dict[str, list[_Row]]:
 
 
 def _mute(row: _Row) -> _Row:
+    notes = row["notes"] or {}
     return {
         "chat": chat_of_lane(row["lane"]),
         "since": row["since"],
         "until": row["until"] or "for ever",
-        "by": "handoff" if row["handoff"] else row["person"],
-        "only_proactive": row["only_proactive"] or None,
-        "reason": row["reason"],
+        "by": "handoff" if "handoff" in notes else row["person"],
+        "only_proactive": row["kinds"] is not None or None,
+        "reason": notes.get("reason"),
     }
 
 

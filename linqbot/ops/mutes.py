@@ -12,6 +12,7 @@ from linqbot.client.client import Client
 from linqbot.engine.call_lookup import person_of
 from linqbot.errors import KeyMissing, LinqApiError, StorageError
 from linqbot.features.gaps import delivery_of, sent_at
+from linqbot.features.muted_chats import Mute, mute_chat, stored_mutes, unmute_chats
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane
 from linqbot.linq.handles import is_handle, person_key, plain_handle
@@ -19,7 +20,7 @@ from linqbot.linq.types.chat import Chat
 from linqbot.ops.why import chats_with
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
-from linqbot.storage.mutes import FOREVER, Mute
+from linqbot.storage.holds import FOREVER
 from linqbot.storage.outcomes import OutcomeRow
 
 _PASSES = 3
@@ -64,7 +65,7 @@ async def mute(
         for chat, person in people.items()
     ]
     for each in made:
-        await storage.mute(each, by=by)
+        await mute_chat(storage, each, by=by)
     return made
 
 
@@ -83,7 +84,7 @@ async def unmute(
         LinqApiError: Linq does not answer now; the mute stays.
         StorageError: nothing is muted; or nothing is on record to catch up with, and the mute stays.
     """
-    stored = await storage.stored_mutes()
+    stored = await stored_mutes(storage)
     wanted = None if who is None else set(await _chats(client, who)) if is_handle(plain_handle(who)) else {who}
     ending = [each for each in stored if (wanted is None or each.chat_id in wanted) and each.until > now]
     if not ending:
@@ -93,7 +94,7 @@ async def unmute(
         raise StorageError(f"The bot is not muted {where}. {hint}")
     chats = [each.chat_id for each in ending]
     if not catch_up:
-        await storage.unmute(*chats, by=by)
+        await unmute_chats(storage, *chats, by=by)
         return Unmuted(chats)
     if client is None:
         raise KeyMissing(
@@ -114,7 +115,7 @@ async def unmute(
         # As replays: the turns that were muted have left journal entries.
         again = [(made, rows[made.id].replay + 1) for each in rows if (made := fetched[each]) is not None]
         # With the end of the mute: handled before it, they would be muted again, and after it, a crash would lose them.
-        await storage.unmute(*chats, catch_up=again, by=by)
+        await unmute_chats(storage, *chats, catch_up=again, by=by)
         if not again:
             break
     gone = list(fetched.values()).count(None)

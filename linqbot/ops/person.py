@@ -25,15 +25,15 @@ from linqbot.settings import Settings
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.consents import KINDS, Consent, ConsentKind
-from linqbot.storage.mutes import FOREVER
+from linqbot.storage.holds import FOREVER
 from linqbot.storage.timers import PARKED_S
 from linqbot.storage.upkeep import Forgotten
 
 _LOOK_EVERY_S: Final = 0.2
-_TIMES: Final = frozenset({"at", "due", "since", "until", "not_before"})
+_TIMES: Final = frozenset({"at", "due", "since", "until", "kept_until", "not_before"})
 """Columns with times, next to those whose names end in `_at`."""
 
-_JSON: Final = frozenset({"carrier", "handoff", "tried", "calls", "error"})
+_JSON: Final = frozenset({"carrier", "notes", "tried", "calls", "error"})
 """Columns with JSON as text. All bytes are JSON."""
 
 

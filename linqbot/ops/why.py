@@ -21,6 +21,7 @@ from linqbot.errors import KeyMissing, LinqApiError, StorageError
 from linqbot.features.asking.prompts import explains_refusal
 from linqbot.features.gaps import newest, sent_at
 from linqbot.features.handoff import LABEL
+from linqbot.features.muted_chats import Mute, stored_mutes
 from linqbot.linq.events.delivery import LINQ_DELIVERY, OWN_DELIVERY, Delivery, decode
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of, chat_of_lane, lane_of_chat
 from linqbot.linq.handles import is_handle, plain_handle
@@ -32,7 +33,6 @@ from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.inbox import DeadDelivery
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.mutes import Mute
 from linqbot.storage.outcomes import OutcomeRow, message_of
 from linqbot.storage.upkeep import Waiting
 
@@ -201,7 +201,7 @@ async def look(
     silent = [each for each in chosen if not each.ids and each.message_id]
     seen = await storage.seen([f"m.{each.message_id}" for each in silent]) if silent else {}
     first = await storage.first_activity()
-    mutes = await storage.stored_mutes()
+    mutes = await stored_mutes(storage)
     for each in chosen:
         each.known = f"m.{each.message_id}" in seen
         each.calls = await _calls(storage, each, cases.statuses)

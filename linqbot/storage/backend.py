@@ -29,8 +29,8 @@ from linqbot.storage import (
     decisions,
     edits,
     facts,
+    hold_table,
     journal,
-    mute_table,
     operations,
     outcomes,
     state,
@@ -38,16 +38,16 @@ from linqbot.storage import (
     timers,
     upkeep,
 )
-from linqbot.storage.acts import THE_BOT, ActedOn, By, OperatorAct
+from linqbot.storage.acts import THE_BOT, ActedOn, By, OperatorAct, What
 from linqbot.storage.broadcasts import NewBroadcast, Order
 from linqbot.storage.consents import Consent, ConsentState
 from linqbot.storage.conversations import Conversation, ConversationSummary
 from linqbot.storage.decisions import AskedCall, Decision, Standing
-from linqbot.storage.dialect import Readable
+from linqbot.storage.dialect import Readable, Writable
+from linqbot.storage.holds import Change, Changed, Hold
 from linqbot.storage.inbox import Commit, DeadDelivery, Lease
 from linqbot.storage.indexes import Earliest, StorageMemory
 from linqbot.storage.journal import JournalEntry, Receipt
-from linqbot.storage.mutes import Mute
 from linqbot.storage.op_queue import (
     BeginOp,
     FinishOp,
@@ -104,7 +104,7 @@ class Storage(ABC):
             reports in the journal, and the delivery has no turn. Set it before the storage is opened.
         keep_outcomes_days: Days for which it is kept what became of each delivery, with ids only; 0 keeps nothing. Set
             it before the storage is opened.
-        mutes: The mutes by chat, from memory, with those that have ended a short time ago. Only for the process that
+        holds: The holds by chat, from memory, with those that have ended a short time ago. Only for the process that
             serves.
         edited: The lanes in which edits wait, from memory, with some in which none waits any more. It is complete for the
             lanes that this process leases, and only for the process that serves.
@@ -112,7 +112,7 @@ class Storage(ABC):
 
     _queue: OpQueue
     _memory: StorageMemory
-    mutes: Mapping[str, Mute]
+    holds: Mapping[str, Hold]
     edited: Collection[str]
 
     def __init__(self, clock: Clock | None, *, serving: bool) -> None:
@@ -458,49 +458,45 @@ class Storage(ABC):
         """
         return await self._read(lambda db: conversation_table.oldest_first(db, chat_id, limit))
 
-    # Mutes
+    # Holds
 
-    async def mute(self, mute: Mute, *, by: By | None = None) -> None:
-        """Mute a chat durably, in place of its mute, and end its handoff. Its timers do not fire until the mute ends."""
-        target = ActedOn(mute.chat_id, mute.chat_id)
-        await self._write(lambda tx: acts.noting(tx, mute_table.begin(tx, mute), by, "mute", target))
-
-    async def unmute(self, *chats: str, catch_up: Sequence[tuple[Delivery, int]] = (), by: By | None = None) -> bool:
-        """End the mutes of chats, with their handoffs. Return True if one was stored.
+    async def change_holds(
+        self,
+        chats: Sequence[str],
+        to: Change,
+        *,
+        unless_sent: str | None = None,
+        put_again: Sequence[tuple[Delivery, int]] = (),
+        act: tuple[By, What] | None = None,
+    ) -> list[Changed]:
+        """Store what a function makes of the holds of chats, and return each before and after. It sees the stored ones.
 
         Args:
-            catch_up: Deliveries to be handled again in the same commit, each with the number of its replay: messages that
-                came while the chat was muted.
+            unless_sent: The id of a message. Nothing is changed, and nothing returned, if a turn has sent it.
+            put_again: Deliveries to be handled again in the same commit, each with the number of its replay.
+            act: The operator and what they do, for the log, if a hold was changed.
         """
         targets = [ActedOn(chat, chat) for chat in chats]
-        if not catch_up:
-            return await self._write(lambda tx: acts.noting(tx, mute_table.end(tx, chats), by, "unmute", *targets)) > 0
         # Not a first run: else a message would be too old for its handlers.
-        moved = [(delivery, replay, 1) for delivery, replay in catch_up]
+        moved = [(delivery, replay, 1) for delivery, replay in put_again]
 
-        async def work(tx: LaneTransaction) -> bool:
+        async def work(tx: LaneTransaction) -> list[Changed]:
             await upkeep.put_again(tx, moved)
-            return await acts.noting(tx, mute_table.end(tx, chats), by, "unmute", *targets) > 0
+            return await change(tx)
 
-        return await self._operate(work)
+        async def change(tx: Writable) -> list[Changed]:
+            if unless_sent is not None and await journal.has_sent(tx, unless_sent):
+                return []
+            changed = await hold_table.change(tx, chats, to)
+            if act is not None and any(after is not before for before, after in changed):
+                await acts.note(tx, *act, targets)
+            return changed
 
-    async def change_mute(self, chat_id: str, to: Callable[[Mute | None], Mute | None]) -> Mute | None:
-        """Store what a function makes of the mute of a chat, and return it. None is no mute. It sees the stored one."""
-        return await self._write(lambda tx: mute_table.change(tx, chat_id, to))
+        return await (self._operate(work) if moved else self._write(change))
 
-    async def mute_by_hand(self, mute: Mute, message_id: str | None, *, by: By | None = None) -> bool:
-        """Mute a chat because a person of yours writes there. Return True if this mute is stored.
-
-        Args:
-            message_id: What was written, which mutes nothing if a turn has sent it; None before an operator sends it.
-            by: The operator, for the log; None for a text that came from elsewhere.
-        """
-        of = ActedOn(mute.chat_id, mute.chat_id)
-        return await self._write(lambda tx: acts.noting(tx, mute_table.by_hand(tx, mute, message_id), by, "mute", of))
-
-    async def stored_mutes(self) -> list[Mute]:
-        """Return the mutes as they are stored, with those that have ended a short time ago."""
-        return await self._read(mute_table.stored)
+    async def stored_holds(self) -> list[Hold]:
+        """Return the holds as they are stored, with those that have ended a short time ago."""
+        return await self._read(hold_table.stored)
 
     # Decisions
 

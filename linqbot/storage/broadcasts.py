@@ -260,9 +260,9 @@ async def _steps(db: Readable, now: float) -> list[BroadcastStep]:
              FROM broadcast
              WHERE ended_at IS NULL OR next_at > $1 ORDER BY n"""
     found = await db.fetch(sql, now)
-    # No further person gets a broadcast while all chats are muted.
-    muted = "SELECT until FROM mute WHERE lane = $1 AND until > $2"
-    held_until = (await db.value(muted, lane_of_chat(EVERY_CHAT), now) or 0.0) if found else 0.0
+    # No further person gets a broadcast while all chats are held.
+    held = "SELECT until FROM hold WHERE lane = $1 AND until > $2 AND (kinds IS NULL OR kinds LIKE '%,broadcast,%')"
+    held_until = (await db.value(held, lane_of_chat(EVERY_CHAT), now) or 0.0) if found else 0.0
     free_at: defaultdict[str, float] = defaultdict(float)
     under_way: Counter[str] = Counter()
     for _, line, _, next_at, _, _, running in found:

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from linqbot.linq.events.delivery import Delivery
 from linqbot.storage.conversations import ConversationSummary
-from linqbot.storage.mutes import Mute
+from linqbot.storage.holds import Hold
 
 Named: TypeAlias = tuple[str, str]
 """A row in the index of people: a handle, or the id of a chat behind `chat:`; and a place. See `people.py`."""
@@ -55,9 +55,9 @@ class Changes:
     conversations: list[ConversationSummary] = field(default_factory=list)  # conversations that were stored
     # Chats and ids of conversations that were deleted, before those were stored.
     ended: set[tuple[str, str]] = field(default_factory=set)
-    # Chats that were muted; None for one that is muted no more.
-    mutes: dict[str, Mute | None] = field(default_factory=dict)
-    read_mutes: dict[str, Mute | None] = field(default_factory=dict)  # the same, as it was read
+    # Chats that are held; None for one that is held no more.
+    holds: dict[str, Hold | None] = field(default_factory=dict)
+    read_holds: dict[str, Hold | None] = field(default_factory=dict)  # the same, as it was read
     edited: set[str] = field(
         default_factory=set
     )  # lanes into which edits were put, or for whose messages they are kept

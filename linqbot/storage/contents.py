@@ -25,8 +25,8 @@ from linqbot.storage import (
     conversation_table,
     decisions,
     facts,
+    hold_table,
     journal,
-    mute_table,
     outcomes,
     people,
     state,
@@ -57,7 +57,7 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
         "state": state.COLUMNS,
         "timer": timers.COLUMNS,
         "conversation": conversation_table.COLUMNS,
-        "mute": mute_table.COLUMNS,
+        "hold": hold_table.COLUMNS,
         "outcome": outcomes.COLUMNS,
         "consent": consents.COLUMNS,
         "decision": decisions.COLUMNS,
@@ -68,7 +68,7 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The columns of each table, as every backend gives and takes them. A later table may name rows of an earlier one.
 
-The order of the rows: `meta` by key, `seen` by id, `state` by scope and name, `mute` by lane, each compared by byte; `recipient` by broadcast
+The order of the rows: `meta` by key, `seen` by id, `state` by scope and name, `hold` by lane, each compared by byte; `recipient` by broadcast
 and n; `delivery` in the order of the inbox; all others in the order in which they were stored.
 
 `meta` has only the rows `active_at`, `first_active_at`, `install` and `troubles`. `delivery.leased` is 1 if a process died during the turn.
@@ -87,7 +87,7 @@ _ORDER: Final = {
     "meta": "key",
     "delivery": "seq",
     "state": "scope, name",
-    "mute": "lane",
+    "hold": "lane",
     "recipient": "broadcast, recipient.n",
 }
 _NAMED: Final = {("recipient", "broadcast"): "name", ("recipient", "n"): "recipient.n"}
@@ -110,7 +110,7 @@ _CONTRADICTIONS: Final = {
     "recipients belong to no broadcast": """SELECT count(*) FROM recipient
         WHERE NOT EXISTS (SELECT 1 FROM broadcast WHERE broadcast.n = recipient.broadcast)""",
 }
-_BOOLEANS: Final = frozenset({"early", "put_back", "off_the_record", "only_proactive", "texts"})
+_BOOLEANS: Final = frozenset({"early", "put_back", "off_the_record", "texts"})
 
 
 @dataclass(frozen=True, slots=True)

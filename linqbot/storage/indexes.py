@@ -30,8 +30,8 @@ from linqbot.linq.events.delivery import Delivery
 from linqbot.options import DAY_S
 from linqbot.storage.changes import Changes, KnownNames
 from linqbot.storage.conversations import ConversationSummary
+from linqbot.storage.holds import Hold
 from linqbot.storage.inbox import InboxLimits, Lease
-from linqbot.storage.mutes import Mute
 from linqbot.storage.outcomes import KEEP_OUTCOMES_DAYS
 
 
@@ -445,7 +445,7 @@ class StorageMemory(ABC):
         self.watched = LaneWatch()  # the lanes that running turns watch
         self.recent = Recent()
         self.conversations = OpenConversations()
-        self.mutes: dict[str, Mute] = {}  # by chat; those that are over are among them until they are purged
+        self.holds: dict[str, Hold] = {}  # by chat; those that are over are among them until they are purged
         self.edited: set[str] = set()  # the lanes in which edits wait, and some in which none waits any more
         self.timers = Earliest()
         self.steps = Earliest()  # of broadcasts
@@ -493,24 +493,24 @@ class StorageMemory(ABC):
             self.conversations.remove(chat_id, conversation_id)
         for conversation in changes.conversations:
             self.conversations.add(conversation)
-        self._follow_mutes(changes.read_mutes | changes.mutes)
+        self._follow_holds(changes.read_holds | changes.holds)
         if changes.all_edited is not None:
             self.edited.intersection_update(changes.all_edited)
         self.edited |= changes.edited
 
-    def _follow_mutes(self, changed: Mapping[str, Mute | None]) -> None:
-        for chat, mute in changed.items():
-            if mute is None:
-                self.mutes.pop(chat, None)
+    def _follow_holds(self, changed: Mapping[str, Hold | None]) -> None:
+        for chat, hold in changed.items():
+            if hold is None:
+                self.holds.pop(chat, None)
             else:
-                self.mutes[chat] = mute
+                self.holds[chat] = hold
 
     def replace_edited(self, lanes: Iterable[str]) -> None:
         """Keep only these lanes with edits. The set stays the same: `Storage.edited` is this one."""
         self.edited.clear()
         self.edited.update(lanes)
 
-    def replace_mutes(self, found: Iterable[Mute]) -> None:
-        """Keep only these mutes. The dict stays the same: `Storage.mutes` is this one."""
-        self.mutes.clear()
-        self.mutes.update({mute.chat_id: mute for mute in found})
+    def replace_holds(self, found: Iterable[Hold]) -> None:
+        """Keep only these holds. The dict stays the same: `Storage.holds` is this one."""
+        self.holds.clear()
+        self.holds.update({hold.chat_id: hold for hold in found})

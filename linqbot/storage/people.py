@@ -62,7 +62,7 @@ IN_TABLES: Final[Mapping[str, Where]] = {
     "journal": Where("key", ("call", "answer", "origin"), turn="turn"),
     "timer": Where("id", ("payload",), lane="lane"),
     "conversation": Where("id", ("root", "question"), chat="chat_id", turn="id"),
-    "mute": Where("lane", ("handoff",), lane="lane", person="person", n=""),
+    "hold": Where("lane", ("notes",), lane="lane", person="person", n=""),
 }
 """The tables whose rows name people in JSON, or belong to a turn that does. Each has an index of its lane, chat or turn."""
 

@@ -29,7 +29,7 @@ from linqbot.linq.events.lane import (
     lane_of_receipts,
 )
 from linqbot.linq.handles import person_key
-from linqbot.storage import acts, broadcasts, facts, journal, mute_table, outcomes, people, state
+from linqbot.storage import acts, broadcasts, facts, hold_table, journal, outcomes, people, state
 from linqbot.storage.acts import ActedOn, By
 from linqbot.storage.contents import TABLES, select
 from linqbot.storage.dialect import Readable
@@ -78,7 +78,7 @@ KEPT: Final[Mapping[str, Kept]] = {
     ),
     "timer": _searched("a scheduled send, a timeout, or an edit that is kept", "timer"),
     "conversation": _searched("a question", "conversation"),
-    "mute": _searched("a mute, or who answers by hand", "mute"),
+    "hold": _searched("a chat in which the bot is silent, or who answers there", "hold"),
     "state": Kept("a value of ctx.state", "scope = ANY($1)", lambda person, _: (person.scopes,)),
     "recipient": Kept("a message to many", "lower(handle) = ANY($1)", lambda person, _: ([person.handle],)),
     "decision": Kept("why a message was sent or not", "person = ANY($1)", lambda person, _: ([person.handle],)),
@@ -209,7 +209,7 @@ class Person:
                     found.asked[key] = row["chat_id"]
                 if key in found.keys[table]:
                     continue
-                if self.is_named_in(*_documents(row)) or (table == "mute" and row["person"] == self.handle):
+                if self.is_named_in(*_documents(row)) or (table == "hold" and row["person"] == self.handle):
                     self._add(table, row, found)
                 else:
                     pending[table, key] = row
@@ -228,8 +228,8 @@ class Person:
             *map(lane_of_receipts, chats),
         }
         lanes |= {lane_of_receipts(f"m:{one}") for one in self._messages}
-        muted = await db.fetch("SELECT lane FROM mute WHERE person = $1", self.handle)
-        lanes = (lanes | {lane for (lane,) in muted}) - read.lanes
+        held = await db.fetch("SELECT lane FROM hold WHERE person = $1", self.handle)
+        lanes = (lanes | {lane for (lane,) in held}) - read.lanes
         self.named_lanes |= {each for each in lanes if each.startswith("p:")} | {*people.own_lanes(self.handle)}
         turns = named.turns | self._turns | await outcomes.turns_in(db, lanes)
         return Places(frozenset(lanes), frozenset(turns - read.turns))
@@ -293,7 +293,7 @@ class Person:
                 self._messages.add(row["message_id"])
             if row["chat_id"] is not None:
                 self._chats_of_answers.add(row["chat_id"])
-        elif table not in ("timer", "mute") and key not in found.asked:
+        elif table not in ("timer", "hold") and key not in found.asked:
             self._turns.add(key)
 
 
@@ -457,9 +457,9 @@ async def _erase(person: Person, by: By, found: Found, tx: LaneTransaction, *, i
     await broadcasts.lock(tx)
     asked = await tx.fetch("SELECT id, chat_id FROM conversation WHERE id = ANY($1)", list(keys["conversation"]))
     tx.changes.forget_conversations((chat_id, one) for one, chat_id in asked)
-    chats = [chat_of_lane(lane) or "" for lane in keys["mute"]]
-    # The inbox and the mutes are also in memory.
-    rows = Counter(delivery=await tx.forget(keys["delivery"]), mute=await mute_table.remove(tx, chats) if chats else 0)
+    chats = [chat_of_lane(lane) or "" for lane in keys["hold"]]
+    # The inbox and the holds are also in memory.
+    rows = Counter(delivery=await tx.forget(keys["delivery"]), hold=await hold_table.remove(tx, chats) if chats else 0)
     for table, kept in KEPT.items():
         if table not in rows:
             which = kept.condition

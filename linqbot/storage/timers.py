@@ -20,13 +20,10 @@ OUTAGE: Final = "outage"
 """The kind of a timer that stays stored as long as an outage of a chat lasts; see `features/notices.py`."""
 
 EDIT: Final = "edit"
-"""The kind of a timer that keeps an edit until its message comes; see `edits.py`. A mute does not make it stay longer."""
+"""The kind of a timer that keeps an edit until its message comes; see `edits.py`. A hold does not make it stay longer."""
 
 RECURRING: Final = frozenset({"schedule", "repeat", OUTAGE})
 """The kinds of timers that stay stored when they fire. Those of an outage are due once, the others again later."""
-
-PROACTIVE: Final = frozenset({"send", "repeat", "post", "post_to", "ask_to", "ask_in"})
-"""The kinds of timers by which the bot speaks first."""
 
 PARKED_S: Final = 1e12
 """Added to the due time of a recurring timer that fired, until its turn ends. Every time a bot can give is smaller."""
@@ -87,11 +84,11 @@ class Rearm(NamedTuple):
 
 
 COLUMNS = "id, due, lane, kind, payload"
-_MUTED = f"""timer.kind <> '{EDIT}' AND (mute.lane = timer.lane
-        OR (mute.lane = '{lane_of_chat(EVERY_CHAT)}'
+_HELD = f"""timer.kind <> '{EDIT}' AND (hold.lane = timer.lane
+        OR (hold.lane = '{lane_of_chat(EVERY_CHAT)}'
             AND (substr(timer.lane, 1, 2) = '{lane_of_chat("")}' OR substr(timer.lane, 1, 5) IN {OUTSIDE_CHATS})))
-    AND (NOT mute.only_proactive OR timer.kind IN ({", ".join(f"'{kind}'" for kind in sorted(PROACTIVE))}))"""
-"""The SQL that says that a mute concerns a timer."""
+    AND (hold.kinds IS NULL OR hold.kinds LIKE '%,' || timer.kind || ',%')"""
+"""The SQL that says that a hold concerns a timer."""
 
 
 async def schedule(tx: Writable, timer: Timer) -> bool:
@@ -139,14 +136,14 @@ async def write(tx: Writable, cancelled: Iterable[str], new: Iterable[Timer], re
 async def take_due(tx: Writable, now: float, limit: int) -> list[Delivery]:
     """Remove due timers, the earliest first, and return the deliveries that they become. Recurring ones are parked.
 
-    Those of a muted chat stay.
+    Those of a held chat stay.
 
     Args:
         now: The time of the storage's clock. The timers are compared with that of the database's clock.
     """
     there = now + tx.ahead_s
     sql = f"""SELECT n, {COLUMNS} FROM timer
-              WHERE due <= $1 AND NOT EXISTS (SELECT 1 FROM mute WHERE until > $1 AND {_MUTED})
+              WHERE due <= $1 AND NOT EXISTS (SELECT 1 FROM hold WHERE until > $1 AND {_HELD})
               ORDER BY due, n LIMIT $2 FOR UPDATE SKIP LOCKED"""
     timers = {n: Timer(*row) for n, *row in await tx.fetch(sql, there, limit)}
     if not timers:
@@ -161,14 +158,14 @@ async def take_due(tx: Writable, now: float, limit: int) -> list[Delivery]:
 
 
 async def earliest(db: Readable) -> float | None:
-    """Return when the earliest timer fires; None if there is none. Those of a muted chat fire when the mute has ended."""
+    """Return when the earliest timer fires; None if there is none. Those of a held chat fire when the hold has ended."""
     # The first line reads one row by the index of `due`, however many timers there are.
     sql = f"""SELECT min(at) FROM (
-                 SELECT * FROM (SELECT due AS at FROM timer WHERE due < $1 AND NOT EXISTS (SELECT 1 FROM mute WHERE {_MUTED})
+                 SELECT * FROM (SELECT due AS at FROM timer WHERE due < $1 AND NOT EXISTS (SELECT 1 FROM hold WHERE {_HELD})
                                 ORDER BY due LIMIT 1) AS free
                  UNION ALL
                  SELECT max(CASE WHEN due > until THEN due ELSE until END)
-                 FROM mute JOIN timer ON {_MUTED} WHERE due < $1 GROUP BY timer.n) AS found
+                 FROM hold JOIN timer ON {_HELD} WHERE due < $1 GROUP BY timer.n) AS found
               WHERE at < $1"""
     due = await db.value(sql, PARKED_S)
     return None if due is None else float(due)

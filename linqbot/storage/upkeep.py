@@ -17,7 +17,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 from linqbot.error_details import ErrorDetails, read_error
 from linqbot.errors import ConfigError
 from linqbot.linq.events.delivery import Delivery
-from linqbot.storage import acts, conversation_table, decisions, facts, journal, mute_table, outcomes, people
+from linqbot.storage import acts, conversation_table, decisions, facts, hold_table, journal, outcomes, people
 from linqbot.storage.acts import By
 from linqbot.storage.dialect import Readable, Writable, where
 from linqbot.storage.inbox import SEEN_KEPT_S, SOON_S, DeadDelivery
@@ -280,7 +280,7 @@ async def purge(tx: LaneTransaction, outcomes_s: float) -> None:
     entries = await journal.purge(tx, _PURGE_ROWS, max(tx.keep_s, outcomes_s))
     ended = await outcomes.purge(tx, outcomes_s, _PURGE_ROWS)
     await conversation_table.purge(tx)
-    await mute_table.purge(tx)
+    await hold_table.purge(tx)
     await decisions.purge(tx)
     await people.purge(tx)
     if max(len(done), seen, entries, ended) < _PURGE_ROWS:

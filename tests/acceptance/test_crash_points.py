@@ -79,7 +79,7 @@ HANDOFF = (
     + """
 from linqbot.storage.sqlite.storage import SQLiteStorage
 
-dying(SQLiteStorage, "change_mute", "finish")
+dying(SQLiteStorage, "change_holds", "finish")
 bot = Bot(read=False, typing=False, max_age_s=None)
 
 
@@ -144,7 +144,7 @@ async def test_a_broadcast_that_is_killed_at_any_step_reaches_its_person_and_is_
 
 
 async def test_a_handoff_that_is_killed_at_any_step_of_its_beginning_begins_once(tmp_path: Path) -> None:
-    points = [f"after {step}" for step in ("change_mute 1", "run 2", "run 3", "change_mute 2", "finish 1")]
+    points = [f"after {step}" for step in ("change_holds 1", "run 2", "run 3", "change_holds 2", "finish 1")]
     said = await said_after_kills(tmp_path, HANDOFF, points)
     assert said == {point: ["Dana answers."] for point in points}
 

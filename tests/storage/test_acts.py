@@ -14,12 +14,13 @@ from storage.conftest import NOON, delivery, handle
 from linqbot.clock import MovableClock
 from linqbot.errors import StateConflict, StorageUnavailable
 from linqbot.events import Delivery
+from linqbot.features.muted_chats import Mute, mute_chat, stored_mutes, unmute_chats
 from linqbot.storage.acts import ActedOn, By, OperatorAct, digest_of
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
 from linqbot.storage.consents import Consent
+from linqbot.storage.holds import FOREVER
 from linqbot.storage.inbox import Commit, DeadLetter
-from linqbot.storage.mutes import FOREVER, Mute
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.state import StateWrite
 from linqbot.storage.timers import Timer
@@ -42,8 +43,8 @@ def acts_of(storage: Storage) -> dict[str, tuple[Callable[[], Awaitable[object]]
     edited = [StateWrite(scope, "x", b"{}") for scope in (f"person:{ANN}", "chat:1", "bot")]
     rows = [Consent("k", ANN, NOON, "given", "a form"), Consent("k", ANN, NOON, "given", "a form")]
     return {
-        "mute": (lambda: storage.mute(Mute("1", FOREVER), by=DANA), [("1", "1")]),
-        "unmute": (lambda: storage.unmute("1", by=DANA), [("1", "1")]),
+        "mute": (lambda: mute_chat(storage, Mute("1", FOREVER), by=DANA), [("1", "1")]),
+        "unmute": (lambda: unmute_chats(storage, "1", by=DANA), [("1", "1")]),
         "retry": (lambda: storage.retry(["w.dead", "w.none"], by=DANA), [("w.dead", "1")]),
         "replay": (lambda: storage.replay_live(["w.dead2"], by=DANA), [("w.dead2", "1")]),
         "answer": (lambda: storage.put_order(order, "answer", "w.asked", by=DANA), [("w.asked", "1")]),
@@ -72,8 +73,8 @@ async def test_each_act_of_an_operator_is_in_the_log(storage: Storage, clock: Mo
 
 async def test_an_act_that_came_to_nothing_or_that_no_operator_did_is_not_in_the_log(storage: Storage) -> None:
     await prepare(storage)
-    await storage.mute(Mute("1", FOREVER))
-    assert not await storage.unmute("2", by=DANA)
+    await mute_chat(storage, Mute("1", FOREVER))
+    assert not await unmute_chats(storage, "2", by=DANA)
     assert not await storage.cancel("none", by=DANA)
     assert not await storage.order_broadcast("july", "resume", by=DANA)
     assert await storage.retry(["none"], by=DANA) == 0
@@ -108,19 +109,19 @@ async def test_an_act_that_cannot_be_logged_is_not_done(tmp_path: Path) -> None:
         with pytest.raises(StorageUnavailable):
             await storage.retry(["w.dead"], by=DANA)
         with pytest.raises(StorageUnavailable):
-            await storage.mute(Mute("1", FOREVER), by=DANA)
-        assert (len(await storage.dead_letters()), await storage.stored_mutes()) == (2, [])
+            await mute_chat(storage, Mute("1", FOREVER), by=DANA)
+        assert (len(await storage.dead_letters()), await stored_mutes(storage)) == (2, [])
 
 
 async def test_forget_leaves_who_and_when_in_the_log_and_a_receipt(storage: Storage) -> None:
     body = json.dumps({"from": ANN, "chat_id": "1", "is_group": False}).encode()
     dead = Commit(DeadLetter("Boom"), state=[StateWrite("chat:2", "x", b"{}")])
     await handle(storage, delivery("c:1", name="w.1", body=body), commit=dead)
-    await storage.mute(Mute("1", FOREVER), by=DANA)
-    await storage.mute(Mute("2", FOREVER), by=DANA)
+    await mute_chat(storage, Mute("1", FOREVER), by=DANA)
+    await mute_chat(storage, Mute("2", FOREVER), by=DANA)
     await storage.export(ANN, by=DANA)
     forgotten = await storage.forget(ANN, by=By("eve"))
-    assert forgotten.rows == {"dead": 1, "mute": 1, "act": 1}
+    assert forgotten.rows == {"dead": 1, "hold": 1, "act": 1}
 
     def said(each: OperatorAct) -> tuple[object, ...]:
         return each.who, each.what, each.target, each.reason, each.counts
@@ -130,7 +131,7 @@ async def test_forget_leaves_who_and_when_in_the_log_and_a_receipt(storage: Stor
         ("dana", "mute", "2", "ticket 12", None),
         ("dana", "mute", "", None, None),
     ]
-    kept = {"dead": 1, "mute": 1, "act": 1}
+    kept = {"dead": 1, "hold": 1, "act": 1}
     receipts = [("eve", "forget", "", None, kept), ("dana", "export", "", "ticket 12", kept)]
     assert [said(each) for each in await storage.acts(handle=ANN)] == receipts
     assert await storage.acts(handle="+1999") == []
@@ -142,7 +143,7 @@ async def test_forget_leaves_who_and_when_in_the_log_and_a_receipt(storage: Stor
 
 async def test_the_log_is_chosen_by_chat_and_by_time(storage: Storage, clock: MovableClock) -> None:
     for chat in ("1", "2", "1"):
-        await storage.mute(Mute(chat, FOREVER), by=DANA)
+        await mute_chat(storage, Mute(chat, FOREVER), by=DANA)
         clock.advance(10)
     times = [round(each.at - NOON) for each in await storage.acts(about="1")]
     assert times == [20, 0]

@@ -7,10 +7,11 @@ from dataclasses import replace
 from engine_turns import turns_of
 from fakes import Linq
 from storage.conftest import asked, delivery, leased
-from storage.test_mutes import HANDOFF, MUTE
+from storage.test_holds import HANDOFF, MUTE
 
 from linqbot import Bot
 from linqbot.clock import MovableClock
+from linqbot.features.muted_chats import mute_chat, unmute_chats
 from linqbot.linq.events.delivery import Joined
 from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.storage.backend import Storage
@@ -66,17 +67,17 @@ async def test_every_special_delivery_concerns_its_parts(closed_storage: Storage
         await storage.finish(again, Commit(DeadLetter("ValueError")))
         await storage.retry(["w.taken"])
         await note("a dead letter that an operator puts back", await leased(storage), MUTES, OVERLAPS)
-        await storage.mute(replace(MUTE, chat_id="5"))
+        await mute_chat(storage, replace(MUTE, chat_id="5"))
         await note("a message of a muted chat", await leased(storage, delivery("c:5")), MUTES)
         await note("one of another chat", await leased(storage, delivery("c:3")))
         await note("a send without a chat", await leased(storage, delivery("send:+1")), MUTES)
         post = replace(delivery("post:shop"), type="linqbot.post")
         await note("a post without a chat", await leased(storage, post), MUTES, NEW_CHATS)
-        await storage.mute(replace(MUTE, chat_id=EVERY_CHAT))
+        await mute_chat(storage, replace(MUTE, chat_id=EVERY_CHAT))
         await note("a message while all chats are muted", await leased(storage, delivery("c:3")), MUTES)
         await note("an event of no chat", await leased(storage, delivery("e:1")))
-        await storage.unmute(EVERY_CHAT)
-        await storage.mute(replace(MUTE, chat_id="5", handoff=HANDOFF))
+        await unmute_chats(storage, EVERY_CHAT)
+        await mute_chat(storage, replace(MUTE, chat_id="5", handoff=HANDOFF))
         await note("a message of a chat that is handed over", await leased(storage, delivery("c:5")), MUTES, HANDOFFS)
         await note("one of another chat, perhaps of the owner", await leased(storage, delivery("c:3")), HANDOFFS)
         tapback = replace(delivery("c:3"), type="reaction.added")

@@ -22,6 +22,7 @@ from storages import BACKENDS, open_storage
 
 from linqbot.errors import ConfigError, StorageError
 from linqbot.events import Delivery
+from linqbot.features.muted_chats import Mute, mute_chat
 from linqbot.linq.types.proactive import ChatHandoff
 from linqbot.ops.stored_contents import check, copy, migrate
 from linqbot.storage.acts import By
@@ -32,7 +33,6 @@ from linqbot.storage.contents import TABLES
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.decisions import Decision
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Defer, Lease, Retry
-from linqbot.storage.mutes import Mute
 from linqbot.storage.outcomes import OutcomeRow
 from linqbot.storage.sqlite import file
 from linqbot.storage.state import StateWrite
@@ -82,12 +82,12 @@ async def fill(storage: Storage) -> None:
     await storage.finish(dead, Commit(DeadLetter("no\0way", "bot:x")))
     await storage.schedule(Timer("t-1", now + 60, "c:1", "send", b'{"text":"later"}'))
     await storage.schedule(Timer("t-2", now + 60, "c:1", "send", PRIVATE))
-    await storage.mute(Mute("9", now + 60, "+14155550142", "Dana answers", only_proactive=True, since=now))
+    await mute_chat(storage, Mute("9", now + 60, "+14155550142", "Dana answers", only_proactive=True, since=now))
     await storage.import_consents([Consent("k", "+14155550142", now, "given", "a form")], by=By("dana", "ticket 12"))
     await storage.write_state([StateWrite("chat:7", "a", b"1")], by=By("dana"))
     await storage.decide(Decision("k", now, "refused", "reply", "Not allowed.", "w.1", "+14155550142", "+1", now))
     handoff = ChatHandoff("h", "8", "+1", "+2", "+3", "Ann", None, "fr", 60.0, taken=True)
-    await storage.mute(Mute("8", now + 60, "+1", handoff=handoff))
+    await mute_chat(storage, Mute("8", now + 60, "+1", handoff=handoff))
     await storage.start_broadcast(NewBroadcast("july", "+1", 20, b"[]", now), ["+2", "ann@example.com"])
     await storage.fire(now)
     await asyncio.gather(*(storage.put(delivery(f"c:many-{n % 7}", name=f"w.many-{n}")) for n in range(300)))

@@ -6,10 +6,11 @@ import json
 from dataclasses import replace
 
 from storage.conftest import delivery, leased, passes
-from storage.test_mutes import MUTE
+from storage.test_holds import MUTE
 
 from linqbot.clock import MovableClock
 from linqbot.events import Delivery
+from linqbot.features.muted_chats import mute_chat
 from linqbot.options import DAY_S
 from linqbot.storage.backend import Storage
 from linqbot.storage.edits import kept
@@ -97,7 +98,7 @@ async def test_an_edit_is_kept_for_a_day_until_its_message_takes_it(
 async def test_a_mute_keeps_no_edit_for_longer(storage: Storage, clock: MovableClock) -> None:
     lease = await leased(storage, edit())
     await storage.finish(lease, Commit(Ack(), timers=[kept(lease.delivery, clock.now())]))
-    await storage.mute(replace(MUTE, chat_id="1"))
+    await mute_chat(storage, replace(MUTE, chat_id="1"))
     clock.advance(DAY_S + 1)
     assert await storage.fire(clock.now()) == 1
 

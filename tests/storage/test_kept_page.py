@@ -21,8 +21,8 @@ ROWS = [
 NEUTRAL = """
     acked_at asked_at counts at attempts broadcast calls carrier crashed_with_others crashes
     crashes_before_progress created_at dead_lettered_at delivery delivery_count delivery_id digest
-    due early ended_at first_at handler id key kind leased line max_concurrent_suspects
-    message_id message_key ms n name next_at not_before off_the_record only_proactive outcome per_minute progress
+    due early ended_at first_at handler id kept_until key kind kinds leased line max_concurrent_suspects
+    message_id message_key ms n name next_at not_before off_the_record outcome per_minute progress
     purpose put_back received_at replay runs safety since slot status steps texts trace_id tried turn type until verdict
     waits what why
 """

@@ -14,6 +14,7 @@ from storages import open_storage
 
 from linqbot.clock import MovableClock
 from linqbot.events import Delivery
+from linqbot.features.muted_chats import Mute, mute_chat
 from linqbot.linq.types.proactive import ChatHandoff
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
@@ -22,8 +23,8 @@ from linqbot.storage.consents import Consent
 from linqbot.storage.contents import TABLES
 from linqbot.storage.conversations import Conversation
 from linqbot.storage.decisions import Decision
+from linqbot.storage.holds import FOREVER
 from linqbot.storage.inbox import Ack, Commit, DeadLetter, Retry
-from linqbot.storage.mutes import FOREVER, Mute
 from linqbot.storage.outcomes import OutcomeRow
 from linqbot.storage.personal import KEPT, Person
 from linqbot.storage.state import StateWrite
@@ -180,7 +181,7 @@ async def fill(storage: Storage, name: str, person: str, chat: str) -> None:
     await handle(storage, said(f"{name}-dead", person, chat), commit=Commit(DeadLetter("Boom")))
     await storage.schedule(Timer(f"{name}-later", NOON + 60, f"c:{chat}", "send", b'{"text":"hi"}'))
     handoff = ChatHandoff(name, chat, person, LINE, LINE, name, None, "fr", 60.0)
-    await storage.mute(Mute(chat, FOREVER, person, "busy", handoff))
+    await mute_chat(storage, Mute(chat, FOREVER, person, "busy", handoff))
     await storage.note_consent(Consent(name, person, NOON, "given", "a form"))
     await storage.decide(Decision(name, NOON, "refused", "reply", "Not allowed.", "w.1", person, LINE))
     await storage.start_broadcast(NewBroadcast(name, LINE, 60, b"[]", NOON, lane=f"c:{chat}"), [person])

@@ -84,6 +84,7 @@ async def test_the_file_of_a_release_is_migrated_with_all_rows_and_served(file: 
     url = f"sqlite:///{path}"
     assert (await migrate(url, BACKENDS)).have > 0
     after = counts(path)
+    before["hold"] = before.pop("mute")  # since schema 4
     assert {table: after[table] for table in before} == before
     assert (await check(url, BACKENDS)).problems == ()
 

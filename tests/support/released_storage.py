@@ -142,7 +142,7 @@ async def write(path: Path) -> None:
         async def is_complete() -> bool:
             waiting, counts = await storage.waiting(), await storage.inbox_counts()
             texts = {"Your name?", "In half a minute.", "July is out."}
-            is_asked = bool(await storage.conversations()) and bool(storage.mutes)
+            is_asked = bool(await storage.conversations()) and bool(storage.holds)
             return (
                 [each.state for each in waiting] == ["retrying"]
                 and counts.dead == 1

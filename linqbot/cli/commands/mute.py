@@ -13,12 +13,12 @@ import click
 from linqbot.cli.deliveries import person_or_chat
 from linqbot.cli.kit import Arg, Opt, Result
 from linqbot.cli.output import iso_time, parse_duration
+from linqbot.features.muted_chats import Mute, stored_mutes
 from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.ops import mutes
 from linqbot.settings import Settings
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
-from linqbot.storage.mutes import Mute
 
 
 async def mute(
@@ -54,7 +54,7 @@ async def mute(
         raise click.UsageError("--for and --only-proactive are of a new mute, and --catch-up is of --end.")
     now = time.time()
     if lists:
-        rows = [_row(each) for each in await storage.stored_mutes() if each.until > now]
+        rows = [_row(each) for each in await stored_mutes(storage) if each.until > now]
         return Result(rows, rows, "The bot is muted nowhere.")
     async with settings.linq() as client:
         if end:

@@ -46,7 +46,7 @@ class SQLiteMethods(Storage):
     def __init__(self, clock: Clock | None, limits: InboxLimits, *, serving: bool) -> None:
         super().__init__(clock, serving=serving)
         self._memory = Index(limits)
-        self.mutes = self._memory.mutes
+        self.holds = self._memory.holds
         self.edited = self._memory.edited
 
     async def _operate(self, work: Callable[[LaneTransaction], Coroutine[Any, Any, T]]) -> T:

@@ -24,7 +24,7 @@ from linqbot.clock import Clock
 from linqbot.errors import StorageUnavailable
 from linqbot.linq.events.delivery import OWN_DELIVERY
 from linqbot.options import DAY_S
-from linqbot.storage import conversation_table, edits, facts, mute_table, upkeep
+from linqbot.storage import conversation_table, edits, facts, hold_table, upkeep
 from linqbot.storage.dialect import drive
 from linqbot.storage.op_queue import (
     Op,
@@ -119,7 +119,7 @@ class Writer(OpQueue):
         rows = """SELECT seq, lane, not_before, max_concurrent_suspects, coalesce(waits, '') = 'gathering'
                   FROM delivery ORDER BY seq"""
         found = drive(conversation_table.summaries(reader))
-        self._index.replace_mutes(drive(mute_table.stored(reader)))
+        self._index.replace_holds(drive(hold_table.stored(reader)))
         self._index.replace_edited(drive(edits.lanes(reader)))
         # A separate connection may have forgotten a person.
         self._index.names.days.clear()

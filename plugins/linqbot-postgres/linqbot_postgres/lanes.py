@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Final
 
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane, lane_of_chat
-from linqbot.storage import conversation_table, edits, journal, mute_table, operations, outcomes, people, upkeep
+from linqbot.storage import conversation_table, edits, hold_table, journal, operations, outcomes, people, upkeep
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import SOON_S, Ack, Defer, InboxLimits, Lease, Retry, keys_of, lease_over
 from linqbot.storage.indexes import may_run
@@ -40,7 +40,7 @@ from linqbot.storage.op_queue import (
 from linqbot.storage.upkeep import DELIVERY
 from linqbot_postgres.transaction import Statement, Taken, Transaction
 
-_NO_MUTES: Final = "[]"
+_NO_HOLDS: Final = "[]"
 _UNLIMITED: Final = 2**31 - 1
 _INBOX_FULL: Final = -2
 _LANE_FULL: Final = -1
@@ -193,14 +193,14 @@ async def _note(tx: Transaction, op: TakeOp, rows: Sequence[Any], *, may_choose:
         tx.changes.leased.append(token)
         if (chat_id := chat_of_lane(lane)) is None:
             continue
-        # Another process may have written or ended a conversation or the mute of the chat.
-        if asks or chat_id in tx.memory.mutes or EVERY_CHAT in tx.memory.mutes:
+        # Another process may have written or ended a conversation or the hold of the chat.
+        if asks or chat_id in tx.memory.holds or EVERY_CHAT in tx.memory.holds:
             asking.append(chat_id)
         else:
             tx.changes.refreshed[chat_id] = []
     if asking:
         tx.changes.refreshed |= await conversation_table.in_chats(tx, asking)
-        await mute_table.read(tx, asking)
+        await hold_table.read(tx, asking)
         tx.changes.edited |= await edits.lanes_among(tx, list(map(lane_of_chat, asking)))
     if op.result:
         due = until if due is None else min(due, until)
@@ -255,16 +255,16 @@ def add_begins(statement: Statement, ops: Sequence[BeginOp]) -> None:
                 op.error = lease_over(op.lease)
                 tx.changes.ended_leases.add(op.lease.token)
         journal.note_own(tx, [entry for op, entry in begun if op.error is None])
-        # Another process may have muted the chat since this one heard of it. The call that begins must know.
-        if found[0]["mutes"] != _NO_MUTES or tx.memory.mutes:
-            read = [[row[name] for name in mute_table.COLUMNS.split(", ")] for row in json.loads(found[0]["mutes"])]
-            mute_table.note_read(tx, filter(None, map(chat_of_lane, lanes)), read)
+        # Another process may hold the chat since this one heard of it. The call that begins must know.
+        if found[0]["holds"] != _NO_HOLDS or tx.memory.holds:
+            read = [[row[name] for name in hold_table.COLUMNS.split(", ")] for row in json.loads(found[0]["holds"])]
+            hold_table.note_read(tx, filter(None, map(chat_of_lane, lanes)), read)
 
     lanes, tokens = _lanes_and_tokens([op.lease for op in ops if op.lease is not None])
     held = f"ARRAY(SELECT token FROM leases_of({statement.values(lanes, tokens)})) AS held"
-    muted = f"""(SELECT coalesce(json_agg(m), '{_NO_MUTES}')::text FROM mute m
-                 WHERE lane = ANY({statement.values([*lanes, lane_of_chat(EVERY_CHAT)])}::text[])) AS mutes"""
-    statement.step("begun", f"{held}, {muted}", "held, mutes", note)
+    found_holds = f"""(SELECT coalesce(json_agg(m), '{_NO_HOLDS}')::text FROM hold m
+                 WHERE lane = ANY({statement.values([*lanes, lane_of_chat(EVERY_CHAT)])}::text[])) AS holds"""
+    statement.step("begun", f"{held}, {found_holds}", "held, holds", note)
     given = [journal.row(entry, texts=True) for _, entry in begun]
     journal.note_names(tx, given)
     rows = [

@@ -15,7 +15,7 @@ from typing import Final
 
 from linqbot.errors import ConfigError
 from linqbot.linq.signatures import TOLERANCE_S
-from linqbot.storage import conversation_table, facts, mute_table, upkeep
+from linqbot.storage import conversation_table, facts, hold_table, upkeep
 from linqbot_postgres.address import Address, Connection
 from linqbot_postgres.lanes import PostgresLaneTransaction
 from linqbot_postgres.transaction import Memory, PostgresReader, Transaction
@@ -85,7 +85,7 @@ async def remember(tx: PostgresLaneTransaction, memory: Memory, settled: Collect
         await give_back_unknown(tx, memory)
     memory.room_left = 0
     tx.changes.all_conversations = await conversation_table.summaries(tx)
-    await mute_table.read_all(tx, memory.mutes)
+    await hold_table.read_all(tx, memory.holds)
     memory.has_own_entries = await tx.value("SELECT EXISTS (SELECT FROM journal WHERE starts_with(turn, 'i.'))")
     memory.types = await types_of(tx)
     memory.noted_at = float(await facts.read(tx, "active_at") or 0.0)

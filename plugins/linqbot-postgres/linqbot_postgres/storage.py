@@ -21,7 +21,7 @@ from linqbot.errors import ConfigError, StorageError
 from linqbot.frames import place_of
 from linqbot.linq.events.delivery import Delivery
 from linqbot.options import DAY_S
-from linqbot.storage import conversation_table, facts, mute_table, operations, upkeep
+from linqbot.storage import conversation_table, facts, hold_table, operations, upkeep
 from linqbot.storage.backend import Storage
 from linqbot.storage.dialect import Readable
 from linqbot.storage.inbox import InboxLimits, Lease
@@ -78,7 +78,7 @@ class PostgresStorage(Storage):
         self._address = replace(Address.parse(url), movable_clock=self._movable_clock)
         limits = InboxLimits(max_backlog, max_lane_backlog)
         self._memory = Memory(self._address, self._clock, limits, serving=serving, keep_s=keep_days * DAY_S)
-        self.mutes = self._memory.mutes
+        self.holds = self._memory.holds
         self.edited = self._memory.edited
         self._link = ServerLink(self._address, ready=self._ready, heard=self._heard, changed=self._look_again)
         self._queue = PostgresWriter(self._link, self._memory)
@@ -272,10 +272,10 @@ class PostgresStorage(Storage):
             # Among the writes of this process, so that what was read never replaces what is written meanwhile.
             if chats is None:
                 tx.changes.all_conversations = await conversation_table.summaries(tx)
-                await mute_table.read_all(tx, tx.memory.mutes)
+                await hold_table.read_all(tx, tx.memory.holds)
             else:
                 tx.changes.refreshed |= await conversation_table.in_chats(tx, chats)
-                await mute_table.read(tx, chats)
+                await hold_table.read(tx, chats)
 
         return read
 

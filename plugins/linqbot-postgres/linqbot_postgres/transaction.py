@@ -61,8 +61,8 @@ class TransactionChanges(Changes):
 
     @property
     def chats(self) -> set[str]:
-        """The chats whose conversations or mutes changed, for other processes."""
-        return {each.chat_id for each in self.conversations} | {chat for chat, _ in self.ended} | self.mutes.keys()
+        """The chats whose conversations or holds changed, for other processes."""
+        return {each.chat_id for each in self.conversations} | {chat for chat, _ in self.ended} | self.holds.keys()
 
     def forget_conversations(self, gone: Iterable[tuple[str, str]]) -> None:
         found = list(gone)
@@ -297,7 +297,7 @@ class News:
     work: bool  # True if a process may find a delivery to lease
     times: bool  # True if the earliest timer, or the next step of a broadcast, may be another one
     own: bool  # True if the journal has entries of deliveries that linqbot created
-    chats: list[str] | None  # chats whose conversations or mutes changed; None if they are too many to be named
+    chats: list[str] | None  # chats whose conversations or holds changed; None if they are too many to be named
     lanes: list[str] | None  # lanes into which deliveries were put; None if they are too many to be named
     # Lanes of which a delivery was refused; None if they are too many to be named.
     refused: list[str] | None = field(default_factory=list)

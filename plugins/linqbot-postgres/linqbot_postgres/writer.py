@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from linqbot.errors import StorageError
 from linqbot.linq.events.lane import chat_of_lane
-from linqbot.storage import journal, mute_table, operations
+from linqbot.storage import hold_table, journal, operations
 from linqbot.storage.op_queue import BeginOp, FinishOp, Op, OpQueue, OpsByKind, PutOp, TakeOp, Unwritable, by_kind, of
 from linqbot_postgres import lanes
 from linqbot_postgres.address import (
@@ -133,7 +133,7 @@ class PostgresWriter(OpQueue):
         await locks.run()
         await operations.run(tx, ops, self._memory, purging=self._memory.serving)
         if begins := [op.lease for op in of(ops, BeginOp) if op.lease is not None]:
-            await mute_table.read(
+            await hold_table.read(
                 tx, [chat for lease in begins if (chat := chat_of_lane(lease.delivery.lane)) is not None]
             )
         # The lanes go on, but not in this process.

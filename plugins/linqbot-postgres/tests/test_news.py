@@ -16,7 +16,7 @@ from storage.conftest import NOON, delivery, leased
 from structlog.testing import capture_logs
 
 from linqbot.clock import MovableClock
-from linqbot.storage.mutes import Mute
+from linqbot.features.muted_chats import Mute, mute_chat, mutes_of, unmute_chats
 
 pytestmark = pytest.mark.process
 
@@ -60,11 +60,11 @@ async def test_a_mute_of_one_process_is_known_to_another_with_its_next_lease(clo
     url = empty_storage_url("mutes")
     mute = Mute("1", NOON + 3600)
     async with PostgresStorage(url, clock=clock) as one, PostgresStorage(url, clock=clock) as other:
-        await one.mute(mute)
+        await mute_chat(one, mute)
         await leased(other, delivery("c:1"))
-        assert dict(other.mutes) == {"1": mute}
-        await one.unmute("1")
+        assert {each.chat_id: each for each in mutes_of(other.holds)} == {"1": mute}
+        await unmute_chats(one, "1")
         await one.put(delivery("c:1"))
         clock.advance(61)
         assert await other.take(1, lease_s=60)
-        assert dict(other.mutes) == {}
+        assert {each.chat_id: each for each in mutes_of(other.holds)} == {}

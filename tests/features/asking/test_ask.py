@@ -32,7 +32,8 @@ from linqbot.bot.router import Next
 from linqbot.engine.failure import RetryPolicy
 from linqbot.errors import StorageUnavailable
 from linqbot.events import ContactCardReceived, TypingStarted
-from linqbot.storage.mutes import FOREVER, Mute
+from linqbot.features.muted_chats import Mute, mute_chat
+from linqbot.storage.holds import FOREVER
 
 
 async def greet(message: MessageReceived, ctx: Context) -> None:
@@ -604,7 +605,7 @@ async def test_with_zero_retention_an_answer_is_handled_and_no_text_is_left(talk
 
 async def test_a_message_that_was_missed_answers_no_question_in_a_muted_chat(talk: Talk) -> None:
     await talk.to(asking("When?"), "book")
-    await talk.storage.mute(Mute(CHAT, FOREVER))
+    await mute_chat(talk.storage, Mute(CHAT, FOREVER))
     await talk.storage.put(replace(delivery(text_body("Friday")), id="i.reconciled.1"))
     await talk.run()
     assert (talk.said, talk.open_questions()) == (["When?"], ["waiting"])

@@ -20,8 +20,8 @@ from linqbot import (
     hookimpl,
 )
 from linqbot.client.call import ApiResponse, Call, Run
+from linqbot.features.muted_chats import Mute, mute_chat
 from linqbot.linq.events.lane import EVERY_CHAT
-from linqbot.storage.mutes import Mute
 from linqbot.testing import talking
 
 OPTED_OUT = f"{UNREACHABLE} The person has opted out of messages."
@@ -150,7 +150,7 @@ class MutedMeanwhile:
             async def muted(call: Call) -> ApiResponse:
                 if self._text in str(call.body) and (running := self._running) is not None:
                     self._running = None
-                    await running.storage.mute(Mute(EVERY_CHAT, running.clock.now() + 600, ""))
+                    await mute_chat(running.storage, Mute(EVERY_CHAT, running.clock.now() + 600, ""))
                 return await run(call)
 
             return muted

@@ -236,7 +236,7 @@ async def test_an_index_that_could_not_be_read_again_is_read_by_the_next_transac
         raise sqlite3.OperationalError("disk I/O error")
 
     with monkeypatch.context() as patch:
-        patch.setattr("linqbot.storage.sqlite.writer.mute_table.stored", unreadable)
+        patch.setattr("linqbot.storage.sqlite.writer.hold_table.stored", unreadable)
         with pytest.raises(StorageUnavailable):
             await storage.check()
     await storage.check()

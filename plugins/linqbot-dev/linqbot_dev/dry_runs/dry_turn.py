@@ -21,6 +21,7 @@ from linqbot.engine.turn_journal import TurnJournal
 from linqbot.errors import LeaseLost, Muted, Suspended, error_name
 from linqbot.features.asking.records import Asked, AskRecord, ending, record_of, record_with_answer
 from linqbot.features.later import CANCEL, KIND, TurnTimers
+from linqbot.features.muted_chats import Mute, mute_chat
 from linqbot.features.overlap import IncomingCalls
 from linqbot.features.schedules import REPEAT, REPEAT_ID, timer_and_tick
 from linqbot.linq.events.delivery import Delivery
@@ -30,9 +31,9 @@ from linqbot.storage import conversation_table
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.broadcasts import NewBroadcast
+from linqbot.storage.holds import FOREVER
 from linqbot.storage.inbox import Ack, Commit, Lease, Outcome
 from linqbot.storage.journal import RECORDED, JournalEntry
-from linqbot.storage.mutes import FOREVER, Mute
 from linqbot.storage.sqlite.memory import MemoryStorage
 from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import Timer
@@ -200,7 +201,7 @@ class DryTurn(MemoryStorage):
             if from_json(entry.call).get("verb") in (CANCEL, "scheduled"):
                 await self.settle(entry)
         if turn.muted is not None and (chat_id := chat_of_lane(turn.delivery.lane)) is not None:
-            await self.mute(Mute(chat_id, FOREVER))
+            await mute_chat(self, Mute(chat_id, FOREVER))
             await self.settle(turn.muted)
         if turn.conversations:
             commit = Commit(Ack(), conversations=list(turn.conversations))

@@ -43,14 +43,15 @@ from linqbot.features.broadcasts import TurnBroadcaster
 from linqbot.features.catalog import catalogue
 from linqbot.features.handoff import HANDOFF_KIND
 from linqbot.features.mute import MUTING
+from linqbot.features.muted_chats import Mute, mute_chat
 from linqbot.features.turn_feature import TurnFeature
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.plugins.registry import Plugins
 from linqbot.storage.backend import Storage
 from linqbot.storage.conversations import Conversation
+from linqbot.storage.holds import FOREVER
 from linqbot.storage.inbox import DeadLetter, Defer
-from linqbot.storage.mutes import FOREVER, Mute
 from linqbot.turn_events import TurnEnded
 from linqbot_dev.dry_runs.dry_turn import ALL, DryTurn, RunResult
 from linqbot_dev.dry_runs.recorded_turns import RecordedTurn
@@ -264,7 +265,7 @@ class _StepsOfThen(Steps):
         if not name.startswith(MUTING) and self._run.step_on_record(name, self._journal) is not None:
             found = await super().recorded(name, make, kind=kind)
             if isinstance(found, dict) and name.startswith(f"linqbot {HANDOFF_KIND} "):
-                await self._run.mute(Mute(found["chat_id"], FOREVER))
+                await mute_chat(self._run, Mute(found["chat_id"], FOREVER))
             return found
         if name.startswith("fetch:"):
             return cast("T", UPLOADED)  # a file that was received would be downloaded first

@@ -30,7 +30,7 @@ LONGEST_PAUSE_S: Final = 3600.0
 AIMS: Final = (
     "before put", "after put", "after take", "before begin", "after begin", "before settle", "after settle",
     "before finish", "after finish", "before fire", "after fire", "after schedule", "after cancel", "after put_in_order", "after join",
-    "before question", "after question", "before stock", "after stock", "after change_mute", "after note_consent",
+    "before question", "after question", "before stock", "after stock", "after change_holds", "after note_consent",
     "after start_broadcast", "after commit of put", "before commit of finish", "after commit of finish", "after commit of fire",
 )  # fmt: skip
 """The events at which a process can be hit: each is before or after the storage has written something.
@@ -43,9 +43,9 @@ AIMS_BY_SCENE: Final[Mapping[str, Sequence[str]]] = {
     "buy": ("before stock", "after stock"),
     "drop": ("after cancel", "before fire", "after fire"),
     "form": ("before question", "after question"),
-    "human": ("before question", "after change_mute"),
+    "human": ("before question", "after change_holds"),
     "later": ("before fire", "after fire", "after commit of fire"),
-    "mute": ("after change_mute", "after fire"),
+    "mute": ("after change_holds", "after fire"),
     "news": ("after start_broadcast", "after fire"),
     "once": ("after begin", "before settle"),
     "order": ("before question", "after question"),

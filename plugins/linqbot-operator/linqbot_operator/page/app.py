@@ -28,6 +28,7 @@ from starlette.types import Lifespan
 from linqbot.client.client import Client
 from linqbot.clock import Clock, SystemClock, clock_time
 from linqbot.errors import ConfigError, LinqApiError, LinqbotError, StorageUnavailable
+from linqbot.features.muted_chats import Mute, mute_by_hand
 from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.linq.types.message import MessageContent, TextPart
 from linqbot.ops import mutes, questions, runs, why
@@ -35,7 +36,6 @@ from linqbot.server.refusals import BoundedLog
 from linqbot.settings import Settings, variable
 from linqbot.storage.acts import ActedOn, By
 from linqbot.storage.backend import Storage
-from linqbot.storage.mutes import Mute
 from linqbot_operator.page import views
 from linqbot_operator.page.access import (
     HOW_TO_HASH,
@@ -429,7 +429,7 @@ async def _send(page: OperatorsPage, chat_id: str, form: Form, by: By) -> str:
         # As a text from Linq's dashboard does, but before it is sent, so that the bot says nothing in between.
         now, who = page.clock.now(), "An operator" if by.who == "operator" else by.who
         mute = Mute(chat_id, now + page.mute_s, reason=f"{who} writes here", since=now)
-        is_muted = await page.storage.mute_by_hand(mute, None, by=by)
+        is_muted = await mute_by_hand(page.storage, mute, None, by=by)
     message = MessageContent(parts=(TextPart(value=text),), idempotency_key=key)
     try:
         sent = (await page.client.chats.messages.send(chat_id, message=message)).message

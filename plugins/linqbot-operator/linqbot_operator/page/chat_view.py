@@ -20,6 +20,7 @@ from linqbot.errors import LinqApiError, RuleBroken
 from linqbot.features.asking.records import Asked, open_questions
 from linqbot.features.history import is_newest_first, written_at
 from linqbot.features.later import KIND as SEND
+from linqbot.features.muted_chats import Mute, stored_mutes
 from linqbot.features.schedules import REPEAT
 from linqbot.linq.events.lane import EVERY_CHAT, lane_of_chat
 from linqbot.linq.events.message import MessageReceived
@@ -29,7 +30,6 @@ from linqbot.ops import why
 from linqbot.storage.acts import OperatorAct
 from linqbot.storage.backend import Storage
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.mutes import Mute
 from linqbot.storage.timers import Timer
 from linqbot_operator.page.bubbles import NOT_LISTED, ChatItem, IsYou, Teller, content_shown, time_of
 
@@ -163,7 +163,7 @@ async def conversation(
     has_more, said = listed.has_more or len(said) > most, said[-most:]
     await _add_texts(storage, said)
     _arrange(said)
-    mutes = {each.chat_id: each for each in await storage.stored_mutes() if each.until > now}
+    mutes = {each.chat_id: each for each in await stored_mutes(storage) if each.until > now}
     return ShownChat(
         chat_id,
         said,

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from linqbot.client.client import Client
 from linqbot.errors import LinqApiError
+from linqbot.features.muted_chats import stored_mutes
 from linqbot.linq.events.lane import EVERY_CHAT, chat_of_lane
 from linqbot.ops import why
 from linqbot.options import DAY_S
@@ -108,7 +109,7 @@ async def chats(storage: Storage, names: Names, *, now: float) -> dict[str, Any]
         rows.of_lane(letter.delivery.lane).failed += 1
     for conversation in await storage.conversations(limit=MOST):
         rows[conversation.chat_id].is_asking |= conversation.status == "waiting"
-    mutes = {each.chat_id: each for each in await storage.stored_mutes() if each.until > now}
+    mutes = {each.chat_id: each for each in await stored_mutes(storage) if each.until > now}
     everywhere = mutes.pop(EVERY_CHAT, None)
     for chat_id in mutes:
         rows[chat_id].is_muted = True

@@ -19,10 +19,10 @@ from structlog.testing import capture_logs
 from linqbot import Bot, Context, MessageReceived
 from linqbot.client.call import prepare
 from linqbot.clock import MovableClock
+from linqbot.features.muted_chats import Mute, mute_chat, stored_mutes
 from linqbot.linq.types.message import MessageContent, TextPart
 from linqbot.storage.inbox import Ack, Commit
 from linqbot.storage.journal import JournalEntry
-from linqbot.storage.mutes import Mute
 from linqbot.storage.outcomes import OutcomeRow, message_of
 from linqbot.testing import Phone
 
@@ -155,7 +155,7 @@ async def test_a_text_from_the_page_mutes_the_bot_unless_it_is_to_go_on(url: str
                     said = await operator.do(f"{view}/send", view, text=TEXT, **box)
                 assert said == ("Sent. The bot is muted here." if is_muted else "Sent.")
                 assert TEXT not in repr(logs)
-                mutes = [(each.chat_id, each.until, each.reason) for each in await office.storage.stored_mutes()]
+                mutes = [(each.chat_id, each.until, each.reason) for each in await stored_mutes(office.storage)]
                 reason = "An operator writes here"
                 assert mutes == ([(guest.chat_id, office.clock.now() + 1800, reason)] if is_muted else [])
                 await write(guest, "hi")
@@ -173,10 +173,10 @@ async def test_a_longer_mute_stays_when_an_operator_writes(url: str) -> None:
         guest = office.phone
         await write(guest, "hi")
         mute = Mute(guest.chat_id, guest.now + 7200, reason="closed", since=guest.now)
-        await office.storage.mute(mute)
+        await mute_chat(office.storage, mute)
         view = f"/chats/{guest.chat_id}"
         assert await operator.do(f"{view}/send", view, text=TEXT) == "Sent."
-        assert [(each.until, each.reason) for each in await office.storage.stored_mutes()] == [(mute.until, "closed")]
+        assert [(each.until, each.reason) for each in await stored_mutes(office.storage)] == [(mute.until, "closed")]
 
 
 async def test_a_text_that_linq_refuses_is_in_the_box_again(url: str) -> None:

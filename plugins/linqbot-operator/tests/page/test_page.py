@@ -26,6 +26,7 @@ from typed_command import shown
 from linqbot import Bot, Context, MessageReceived
 from linqbot.client.call import ApiResponse
 from linqbot.errors import ConfigError, StorageUnavailable
+from linqbot.features.muted_chats import stored_mutes
 from linqbot.settings import Settings
 from linqbot.storage.sqlite.transaction import SQLiteReader
 
@@ -196,7 +197,7 @@ async def test_no_forged_form_does_anything(office: Office) -> None:
             office.clock.stop_at(office.clock.now() + 13 * 3600)
             for path in paths:
                 assert (await operator.http.post(path, data=fields | {"token": token})).status_code == 403
-    assert await office.storage.stored_mutes() == []
+    assert await stored_mutes(office.storage) == []
     assert len(await office.storage.dead_letters()) == 1
     assert [each.status for each in await office.storage.conversations()] == ["waiting"]
     assert [str(one) for one in office.phone.person("+14155550300").messages] == ["hi", "Hello!"]

@@ -29,7 +29,7 @@ would hardly overlap in a test, and a handler that tells before it records would
 WRITES: Final = frozenset({
     "begin", "settle", "settle_receipt", "write_state", "schedule", "cancel", "fire", "start_broadcast",
     "order_broadcast", "join", "note_progress", "decide", "judge", "note_consent", "note_wrote",
-    "mute", "change_mute", "mute_by_hand", "unmute", "change_troubles", "note_opening",
+    "change_holds", "change_troubles", "note_opening",
 })  # fmt: skip
 """The methods with which a bot writes to its storage, without those that `WatchedStorage` defines."""
 

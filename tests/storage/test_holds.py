@@ -1,4 +1,4 @@
-"""The contract of mutes, with every backend."""
+"""The contract of holds with every backend, by the mutes that are stored in them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,20 @@ import pytest
 from storage.conftest import NOON, delivery, entry, handle
 
 from linqbot.clock import MovableClock
+from linqbot.features.muted_chats import (
+    Mute,
+    change_mute,
+    mute_by_hand,
+    mute_chat,
+    mutes_of,
+    stored_mutes,
+    unmute_chats,
+)
 from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.linq.types.proactive import ChatHandoff
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
-from linqbot.storage.mutes import FOREVER, Mute
+from linqbot.storage.holds import FOREVER
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.timers import Timer
 
@@ -23,7 +32,7 @@ MUTE = Mute("1", NOON + 3600, "+14155550142", "Dana takes over")
 
 async def known(storage: Storage) -> tuple[dict[str, Mute], list[Mute]]:
     """Return the mutes that turns see, and those that are stored."""
-    return dict(storage.mutes), [*await storage.stored_mutes()]
+    return {each.chat_id: each for each in mutes_of(storage.holds)}, [*await stored_mutes(storage)]
 
 
 def timer(name: str, due: float, lane: str = "c:1") -> Timer:
@@ -35,66 +44,66 @@ async def test_a_mute_is_stored_and_replaced_and_survives_a_restart_until_it_is_
     async with closed_storage as storage:
         assert await known(storage) == ({}, [])
         for each in (Mute("1", FOREVER), MUTE, other):
-            await storage.mute(each)
+            await mute_chat(storage, each)
         assert await known(storage) == ({"1": MUTE, "2": other}, [MUTE, other])
     async with closed_storage as storage:
         assert await known(storage) == ({"1": MUTE, "2": other}, [MUTE, other])
-        assert [await storage.unmute("1") for _ in range(2)] == [True, False]
+        assert [await unmute_chats(storage, "1") for _ in range(2)] == [True, False]
         assert await known(storage) == ({"2": other}, [other])
 
 
 async def test_a_mute_is_changed_as_it_is_stored(storage: Storage) -> None:
     handed = replace(MUTE, handoff=HANDOFF)
-    assert await storage.change_mute("1", lambda mute: None) is None
-    assert await storage.change_mute("1", lambda mute: handed if mute is None else None) == handed
-    assert await storage.change_mute("1", lambda mute: mute) == handed
+    assert await change_mute(storage, "1", lambda mute: None) is None
+    assert await change_mute(storage, "1", lambda mute: handed if mute is None else None) == handed
+    assert await change_mute(storage, "1", lambda mute: mute) == handed
     assert await known(storage) == ({"1": handed}, [handed])
-    assert await storage.change_mute("1", lambda mute: None) is None
+    assert await change_mute(storage, "1", lambda mute: None) is None
     assert await known(storage) == ({}, [])
 
 
 async def test_a_message_by_hand_mutes_for_its_time_unless_a_turn_has_sent_it(storage: Storage) -> None:
     await storage.settle(entry("w.1", status="accepted", message_id="ours"))
-    assert not await storage.mute_by_hand(MUTE, "ours")
-    assert await storage.mute_by_hand(MUTE, "by hand")
+    assert not await mute_by_hand(storage, MUTE, "ours")
+    assert await mute_by_hand(storage, MUTE, "by hand")
     shorter, longer = replace(MUTE, until=NOON + 60), replace(MUTE, until=NOON + 7200)
-    assert not await storage.mute_by_hand(shorter, "by hand")
-    assert dict(storage.mutes) == {"1": MUTE}
+    assert not await mute_by_hand(storage, shorter, "by hand")
+    assert {each.chat_id: each for each in mutes_of(storage.holds)} == {"1": MUTE}
     handed = replace(MUTE, handoff=HANDOFF)
-    await storage.mute(handed)
-    await storage.mute_by_hand(longer, "by hand")
-    assert dict(storage.mutes) == {"1": replace(handed, until=longer.until)}
+    await mute_chat(storage, handed)
+    await mute_by_hand(storage, longer, "by hand")
+    assert {each.chat_id: each for each in mutes_of(storage.holds)} == {"1": replace(handed, until=longer.until)}
 
 
 async def test_an_operator_who_writes_mutes_before_the_text_is_sent_and_is_in_the_log(storage: Storage) -> None:
     dana = By("dana")
-    assert await storage.mute_by_hand(MUTE, None, by=dana)
-    assert not await storage.mute_by_hand(replace(MUTE, until=MUTE.until - 60), None, by=dana)
-    assert dict(storage.mutes) == {"1": MUTE}
+    assert await mute_by_hand(storage, MUTE, None, by=dana)
+    assert not await mute_by_hand(storage, replace(MUTE, until=MUTE.until - 60), None, by=dana)
+    assert {each.chat_id: each for each in mutes_of(storage.holds)} == {"1": MUTE}
     assert [(each.who, each.what, each.target) for each in await storage.acts()] == [("dana", "mute", "1")]
 
 
 async def test_a_handoff_ends_with_its_mute_and_by_a_later_one_and_stays_on_record(storage: Storage) -> None:
     for by_mute in (False, True):
-        await storage.mute(replace(MUTE, handoff=HANDOFF))
+        await mute_chat(storage, replace(MUTE, handoff=HANDOFF))
         if by_mute:
-            await storage.mute(Mute("1", FOREVER))
-            (found,) = storage.mutes.values()
+            await mute_chat(storage, Mute("1", FOREVER))
+            (found,) = mutes_of(storage.holds)
             assert (found.until, found.stops_handoffs, found.is_handed_over(NOON)) == (FOREVER, True, False)
-        assert await storage.unmute("1")
-        (found,) = await storage.stored_mutes()
-        assert found == storage.mutes["1"]
+        assert await unmute_chats(storage, "1")
+        (found,) = await stored_mutes(storage)
+        assert found == Mute.of(storage.holds["1"])
         assert found.handoff is not None
         assert found.handoff.ended == "unmuted"
         assert found.until == pytest.approx(NOON, abs=1)
-        await storage.change_mute("1", lambda _: None)
+        await change_mute(storage, "1", lambda _: None)
 
 
 async def test_the_timers_of_a_muted_chat_wait_until_the_mute_ends(storage: Storage, clock: MovableClock) -> None:
     await storage.schedule(timer("here", NOON + 10))
     await storage.schedule(timer("late", NOON + 7200))
     await storage.schedule(timer("there", NOON + 20, "c:2"))
-    await storage.mute(MUTE)
+    await mute_chat(storage, MUTE)
     assert await storage.next_timer() == pytest.approx(NOON + 20, abs=1)
     clock.advance(60)
     assert await storage.fire(clock.now()) == 1
@@ -107,19 +116,19 @@ async def test_the_timers_of_a_muted_chat_wait_until_the_mute_ends(storage: Stor
 
 async def test_the_timers_go_on_when_the_mute_is_ended(storage: Storage, clock: MovableClock) -> None:
     await storage.schedule(timer("here", NOON + 10))
-    await storage.mute(Mute("1", FOREVER))
+    await mute_chat(storage, Mute("1", FOREVER))
     assert await storage.next_timer() is None
     clock.advance(60)
     assert await storage.fire(clock.now()) == 0
-    await storage.unmute("1")
+    await unmute_chats(storage, "1")
     assert await storage.fire(clock.now()) == 1
 
 
 async def test_the_mute_of_all_chats_holds_every_timer_of_a_chat(storage: Storage, clock: MovableClock) -> None:
     for name, lane in (("here", "c:1"), ("there", "c:2"), ("tick", "s:tick")):
         await storage.schedule(timer(name, NOON + 10, lane))
-    await storage.mute(Mute(EVERY_CHAT, NOON + 3600))
-    await storage.mute(Mute("2", NOON + 7200))
+    await mute_chat(storage, Mute(EVERY_CHAT, NOON + 3600))
+    await mute_chat(storage, Mute("2", NOON + 7200))
     clock.advance(60)
     assert await storage.fire(clock.now()) == 1
     assert await storage.next_timer() == pytest.approx(NOON + 3600, abs=1)
@@ -132,7 +141,7 @@ async def test_the_mute_of_all_chats_holds_every_timer_of_a_chat(storage: Storag
 async def test_a_proactive_mute_holds_sends_alone(storage: Storage, clock: MovableClock) -> None:
     await storage.schedule(timer("here", NOON + 10))
     await storage.schedule(Timer("asked", NOON + 20, "c:1", "ask", b"{}"))
-    await storage.mute(Mute("1", FOREVER, only_proactive=True))
+    await mute_chat(storage, Mute("1", FOREVER, only_proactive=True))
     assert await storage.next_timer() == pytest.approx(NOON + 20, abs=1)
     clock.advance(60)
     assert await storage.fire(clock.now()) == 1
@@ -140,29 +149,29 @@ async def test_a_proactive_mute_holds_sends_alone(storage: Storage, clock: Movab
 
 
 async def test_a_mute_that_is_prolonged_has_begun_with_the_first(storage: Storage) -> None:
-    await storage.mute(Mute("1", NOON + 60, since=NOON - 60))
-    await storage.mute(Mute("1", FOREVER, since=NOON))
-    (found,) = await storage.stored_mutes()
+    await mute_chat(storage, Mute("1", NOON + 60, since=NOON - 60))
+    await mute_chat(storage, Mute("1", FOREVER, since=NOON))
+    (found,) = await stored_mutes(storage)
     assert found.since == pytest.approx(NOON - 60)
 
 
 async def test_a_mute_that_is_over_is_deleted_some_time(storage: Storage, clock: MovableClock) -> None:
     handed = Mute("2", MUTE.until, handoff=HANDOFF)
     for each in (MUTE, handed):
-        await storage.mute(each)
+        await mute_chat(storage, each)
     for left in ([handed], []):
         clock.advance(100 if left else 2 * 86_400)
         await handle(storage, delivery("c:2"))
         clock.advance(3700)
         await handle(storage, delivery("c:2"))
-        assert (list(storage.mutes.values()), await storage.stored_mutes()) == (left, left)
+        assert (mutes_of(storage.holds), await stored_mutes(storage)) == (left, left)
 
 
 async def test_a_forgotten_person_leaves_no_mute(storage: Storage) -> None:
     group, kept = Mute("2", FOREVER), Mute("3", FOREVER, "+14155550143")
     answers = Mute("4", FOREVER, handoff=replace(HANDOFF, owner="+14155550142"))
     for each in (MUTE, group, kept, answers):
-        await storage.mute(each)
+        await mute_chat(storage, each)
     await storage.forget("+14155550142", chats=["2"])
     assert await known(storage) == ({"3": kept}, [kept])
 
@@ -170,6 +179,6 @@ async def test_a_forgotten_person_leaves_no_mute(storage: Storage) -> None:
 async def test_a_mute_of_another_process_is_known_here_too(path: Path, clock: MovableClock) -> None:
     async with SQLiteStorage(path, clock=clock) as served:
         async with SQLiteStorage(path, clock=clock, serving=False) as command:
-            await command.mute(MUTE)
+            await mute_chat(command, MUTE)
         await served.put(delivery())
-        assert dict(served.mutes) == {"1": MUTE}
+        assert {each.chat_id: each for each in mutes_of(served.holds)} == {"1": MUTE}
