@@ -710,8 +710,8 @@ class Context(Speaker):
         Example:
             `if await ctx.pay(1250, "2 soups", timeout_s=3600): …`
         """
+        from linqbot.features.asking.event_waits import PaymentWait
         from linqbot.features.asking.question import Question
-        from linqbot.features.asking.waits import PaymentWait
 
         # Without content: a person who has paid must not be asked again because new code has another description.
         wait = PaymentWait(amount, description)
@@ -746,8 +746,8 @@ class Context(Speaker):
         Example:
             `where = await ctx.location("Where shall we deliver?", timeout_s=600)`
         """
+        from linqbot.features.asking.event_waits import LocationWait
         from linqbot.features.asking.question import Question
-        from linqbot.features.asking.waits import LocationWait
 
         return self._wait_for(Question(question, timeout_s=timeout_s, key=key, wait=LocationWait()))
 
@@ -782,8 +782,8 @@ class Context(Speaker):
         Example:
             `lunch = await ctx.vote(["Thai", "Pizza"], "Lunch?", timeout_s=3600)`
         """
+        from linqbot.features.asking.event_waits import VoteWait
         from linqbot.features.asking.question import Question, texts
-        from linqbot.features.asking.waits import VoteWait
 
         options = texts("choices", choices, of="ctx.vote")
         if len(options) < 2:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, TypeAlias, TypedDict, get_args
 
 from pydantic.errors import PydanticUserError
 from pydantic_core import ValidationError, to_json
@@ -25,7 +26,7 @@ from linqbot.characters import repaired
 from linqbot.clock import NoSuchZone, zone
 from linqbot.content.drafts import numbered_list
 from linqbot.content.message_split import Content, bubbles, fitted_to_messages
-from linqbot.errors import BotError
+from linqbot.errors import AskCancellation, BotError
 from linqbot.features.asking.kinds import AnswerReader, Unreadable, reader_of
 from linqbot.features.asking.prompts import Prompt
 from linqbot.language.reading import exactly, plain, readings
@@ -40,7 +41,7 @@ from linqbot.linq.types.proactive import Scheduled
 from linqbot.options import DAY_S, check_number, check_timezone, check_whole
 
 if TYPE_CHECKING:
-    from linqbot.features.asking.waits import Wait
+    from linqbot.features.speaking import Speaker
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +250,62 @@ def _digest(words: object) -> str:
     return hashlib.blake2b(to_json(words), digest_size=8).hexdigest()
 
 
+class QuestionEnd(TypedDict, total=False):
+    """The end of a question, as it is stored."""
+
+    # Only for the record: the id of the delivery that ended it, and the time at which that was received, in Unix seconds.
+    by: str
+    at: float
+    outcome: Literal["answered", "timed_out", "cancelled"]
+    text: str  # the text of the answer: of a message, of the chosen option, or of the operator
+    # The choice that the person meant, of those that were shown; the text, if it is none of them. Missing if none were shown.
+    choice: str
+    # The reason of `cancelled`: see `AskCancelled`. With `unreachable`, the text says why the person could not be asked.
+    reason: AskCancellation | Literal["unreachable"]
+    # Of an answer that came in another chat: the person in lower case, the chat, and the language of the question there.
+    person: str
+    chat: str
+    language: str | None
+    type: str  # of the event that answered, as is its body; both are missing if the operator answered
+    body: Any
+    result: Any  # the result of a wait such as `ctx.pay`, as JSON data, once it is known
+
+
+class Wait(ABC):
+    """A payment, a location or votes, which a question waits for instead of words."""
+
+    verb: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def words(self) -> Any:
+        """The arguments that tell two waits apart, as JSON data."""
+
+    @abstractmethod
+    def person(self, root: Event, turn_id: str) -> str:
+        """Return the `person` of a conversation that waits. It holds a space, which no handle does."""
+
+    @abstractmethod
+    async def begin(self, question: Question, prompt: Prompt, root: Event, ctx: Speaker) -> dict[str, Any]:
+        """Send what begins the wait, and return the fields of the `OpenQuestion`. Raises as `begin_wait` does."""
+
+    async def find(self, question: OpenQuestion, end: QuestionEnd, ctx: Speaker) -> Any:
+        """Return what Linq says about a wait that has ended so."""
+        return None
+
+    @abstractmethod
+    def judge(self, question: OpenQuestion, end: QuestionEnd, found: Any) -> QuestionEnd | None:
+        """Return the end of a wait with its result, given what `find` has found; None if it goes on.
+
+        Args:
+            end: The event that ended it, the timeout, or the end by the person or the operator.
+        """
+
+    @abstractmethod
+    def result(self, end: QuestionEnd) -> Any:
+        """Return the result of the wait, as the method of the context returns it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """The arguments of one `ctx.ask`, or with `wait` of `ctx.pay` and the like. Raises BotError if they do not fit."""
@@ -438,9 +495,6 @@ class LookedUp(Data):
 _MOST_REFUSED: Final = 5
 """Most invalid answers that are kept until the question ends."""
 
-_WRITTEN: Final = ("message.received", "contact_card.received")
-"""The types of events that answer a question and do not name what they answer."""
-
 
 class OpenQuestion(Data):
     """A question that waits for its answer, as it is stored."""
@@ -499,19 +553,6 @@ class OpenQuestion(Data):
             return cls.model_validate_json(stored)
         except ValidationError:
             return None
-
-    def may_answer(self, event: Event) -> bool:
-        """Return False for a message, or a contact card, that was sent before what led to the question.
-
-        Any other event that answers names what it answers, such as a message of the question.
-        """
-        if self.since is None or event.type not in _WRITTEN or event.written_at is None:
-            return True
-        return event.written_at.timestamp() >= self.since
-
-    def may_answer_begun(self, event: Event) -> bool:
-        """Return True for a text that may answer the question which an interrupted run has begun before this one."""
-        return self.follows_begun and not self.may_answer(event)
 
     def with_refused(self, answer: Delivery) -> OpenQuestion:
         """Return the question with one more answer that was invalid, which replaces what the message said before."""

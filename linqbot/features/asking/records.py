@@ -45,6 +45,7 @@ from linqbot.features.asking.question import (
     LookedUp,
     OpenQuestion,
     Question,
+    QuestionEnd,
     as_prompt,
     cancel_words,
     text_to_show,
@@ -59,7 +60,7 @@ from linqbot.linq.events.parse import parse
 from linqbot.linq.handles import person_key
 from linqbot.linq.types.message import TextPart
 from linqbot.storage.backend import Storage
-from linqbot.storage.conversations import Conversation, ConversationStatus, ConversationSummary
+from linqbot.storage.conversations import ANYONE, Conversation, ConversationStatus
 from linqbot.storage.journal import RECORDED, JournalEntry
 from linqbot.storage.timers import Timer
 from linqbot.turn_events import AnswerResult, Observers, QuestionMet
@@ -94,9 +95,9 @@ def is_payment(person: str) -> bool:
     return person.partition(" ")[2].startswith(PAYMENT)
 
 
-def is_over_for(summary: ConversationSummary, person: str) -> bool:
-    """Return True if a conversation has shown a question to a person, for another chat's handler, that is over."""
-    return summary.person.startswith(f"{person} {OVER}")
+def is_for(of: str, person: str) -> bool:
+    """Return True if a person must answer a question, or must have answered one that is over, given the `person` of its conversation."""
+    return bool(person) and (of in (person, ANYONE) or of.startswith(f"{person} {OVER}"))
 
 
 def is_of_words(person: str) -> bool:
@@ -118,27 +119,6 @@ _WHY_CANCELLED: Final[dict[AskCancellation | AskRefusal, str]] = {
     "refused": "The question was not sent: a plugin refused it, or the bot is muted in the chat.",
     "unsupported": "This chat does not support it: locations are shared in direct iMessage chats only.",
 }
-
-
-class QuestionEnd(TypedDict, total=False):
-    """The end of a question, as it is stored."""
-
-    # Only for the record: the id of the delivery that ended it, and the time at which that was received, in Unix seconds.
-    by: str
-    at: float
-    outcome: Literal["answered", "timed_out", "cancelled"]
-    text: str  # the text of the answer: of a message, of the chosen option, or of the operator
-    # The choice that the person meant, of those that were shown; the text, if it is none of them. Missing if none were shown.
-    choice: str
-    # The reason of `cancelled`: see `AskCancelled`. With `unreachable`, the text says why the person could not be asked.
-    reason: AskCancellation | Literal["unreachable"]
-    # Of an answer that came in another chat: the person in lower case, the chat, and the language of the question there.
-    person: str
-    chat: str
-    language: str | None
-    type: str  # of the event that answered, as is its body; both are missing if the operator answered
-    body: Any
-    result: Any  # the result of a wait such as `ctx.pay`, as JSON data, once it is known
 
 
 def end_without_answer(outcome: QuestionEnd) -> AskTimeout | AskCancelled | PersonUnreachable:

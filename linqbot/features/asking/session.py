@@ -25,16 +25,24 @@ from linqbot.engine.turn import Turn
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.errors import AskCancelled, AskEnded, BotError, ConversationTooLong, Muted, Suspended
 from linqbot.features.asking.admission import FOUND_ID, SHOWN_ID
-from linqbot.features.asking.answers import value_of
 from linqbot.features.asking.arrivals import NOTHING, Arrival, end_of_arrival, write_arrival
+from linqbot.features.asking.event_waits import begin_wait, look_again_after_s
+from linqbot.features.asking.judge import Value, read
 from linqbot.features.asking.prompts import AGAIN, Prompt, decision_label, refusal_label
-from linqbot.features.asking.question import MOST_ASKS, OpenQuestion, Question, code_digest, webhook_of
+from linqbot.features.asking.question import (
+    MOST_ASKS,
+    OpenQuestion,
+    Question,
+    QuestionEnd,
+    Wait,
+    code_digest,
+    webhook_of,
+)
 from linqbot.features.asking.records import (
     BY_OPERATOR,
     Asked,
     AskRecord,
     Past,
-    QuestionEnd,
     QuestionThen,
     cancelled,
     cancelled_for,
@@ -54,7 +62,6 @@ from linqbot.features.asking.records import (
     timed_out,
     timeout,
 )
-from linqbot.features.asking.waits import begin_wait, look_again_after_s
 from linqbot.features.lookups import KnownChat, with_chat
 from linqbot.features.turn_data import OptedOut, QuestionReached
 from linqbot.language.spoken import speak, speaking, spoken
@@ -70,7 +77,6 @@ from linqbot.turn_events import AnswerResult, QuestionAsked
 
 if TYPE_CHECKING:
     from linqbot.features.asking.elsewhere import Places
-    from linqbot.features.asking.waits import Wait
     from linqbot.features.speaking import Speaker
 
 
@@ -457,26 +463,21 @@ class AskSession:
         # An answer of another chat is read, and the handler goes on in its own.
         if event is not None and "person" not in outcome:
             self._go_on_with(event, ctx)
-        try:
-            at = self._received_at(record)
-            language = self._dispatcher.language_named(record.language)
-            with speaking(language), ctx.turn_state.reading_answer(at):
-                now = datetime.fromtimestamp(at, UTC)
-                value = value_of(question, event, outcome.get("text", ""), outcome.get("choice"), now)
-        except ValueError as error:
-            if not is_live:
-                # Today's code refuses an answer that was valid when it was given.
-                log.warning("ask.again", conversation=self._journal.turn, handler=ctx.handler, key=question.key)
-                record.is_void = True
-                await self._ask(question, nth, ctx)
-            else:
-                why = str(error) or self._dispatcher.language_named(record.language).sentences.other_form
-                await self._refuse(record, question, why, ctx)
-        else:
+        at, language = self._received_at(record), self._dispatcher.language_named(record.language)
+        with ctx.turn_state.reading_answer(at):
+            verdict = read(question, outcome, event, datetime.fromtimestamp(at, UTC), language)
+        if isinstance(verdict, Value):
             if is_live:
-                await self._say_who_decided(record, value, ctx)
+                await self._say_who_decided(record, verdict.value, ctx)
             self._note("answered", when=is_live)
-            return value
+            return verdict.value
+        if is_live:
+            await self._refuse(record, question, verdict.why, ctx)
+        else:
+            # Today's code refuses an answer that was valid when it was given.
+            log.warning("ask.again", conversation=self._journal.turn, handler=ctx.handler, key=question.key)
+            record.is_void = True
+            await self._ask(question, nth, ctx)
         raise Suspended("The handler waits for an answer.")
 
     async def _say_who_decided(self, record: AskRecord, value: Any, ctx: Speaker) -> None:
@@ -497,7 +498,8 @@ class AskSession:
         if record is self._past.live:
             asked = self._arrival.asked
             assert asked is not None
-            end = await wait.end(asked.question, record.outcome, ctx)
+            found = await wait.find(asked.question, record.outcome, ctx)
+            end = wait.judge(asked.question, record.outcome, found)
             if end is None:
                 self._look_again(record, asked, ctx)
                 raise Suspended("The handler goes on waiting.")

@@ -173,6 +173,7 @@ RARE = {
     "linqbot.features.streams",
     "linqbot.features.asking.answers",
     "linqbot.features.asking.arrivals",
+    "linqbot.features.asking.judge",
     "linqbot.features.asking.question",
     "linqbot.features.asking.records",
     "linqbot.features.asking.session",

@@ -30,10 +30,9 @@ from linqbot.errors import Muted
 from linqbot.features.asking.admission import ENDING_ID
 from linqbot.features.asking.elsewhere import brought
 from linqbot.features.asking.prompts import asks_again, explains_refusal, prompts_of
-from linqbot.features.asking.question import OpenQuestion
+from linqbot.features.asking.question import OpenQuestion, QuestionEnd
 from linqbot.features.asking.records import (
     AskRecord,
-    QuestionEnd,
     ending_of,
     is_wait,
     part_name,
