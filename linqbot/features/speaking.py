@@ -560,7 +560,7 @@ class Speaker(HandlerRun, TurnWithMedia, TurnWithCards):
 
     def _note_sent(self, chat_id: str, text: str, what: str) -> None:
         # Not while sends are only repeated from the journal of a conversation.
-        if self.resumption is None or not self.resumption.is_past:
+        if self.resumption is None or not self._journal.is_past:
             self._on_sent(chat_id, text, what)
 
 

@@ -21,8 +21,8 @@ from linqbot.client.client import Client
 from linqbot.client.outcome import NO_LOCATION, Refusal, is_refused, meaning_of, shares_location
 from linqbot.content.sending import stopped_by
 from linqbot.content.sent import Sent
+from linqbot.engine.prompts import Prompt
 from linqbot.errors import AskTimeout, BotError, LinqApiError, Refused
-from linqbot.features.asking.prompts import Prompt, end_label
 from linqbot.features.asking.question import (
     Ballot,
     Declined,
@@ -43,6 +43,7 @@ from linqbot.features.asking.records import (
     PAYMENT,
     VOTE,
     cancelled_for,
+    end_label,
     ids_of,
     refusal_of,
     send_choices,

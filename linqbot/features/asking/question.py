@@ -7,17 +7,12 @@ The module also holds the digest that shows if a handler's code has changed whil
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
-from pathlib import Path
-from types import CodeType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, TypeAlias, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypedDict, get_args
 
 from pydantic.errors import PydanticUserError
 from pydantic_core import ValidationError, to_json
@@ -26,9 +21,10 @@ from linqbot.characters import repaired
 from linqbot.clock import NoSuchZone, zone
 from linqbot.content.drafts import numbered_list
 from linqbot.content.message_split import Content, bubbles, fitted_to_messages
+from linqbot.engine.prompts import Prompt
+from linqbot.engine.waits import Identity, digest_of_words
 from linqbot.errors import AskCancellation, BotError
 from linqbot.features.asking.kinds import AnswerReader, Unreadable, reader_of
-from linqbot.features.asking.prompts import Prompt
 from linqbot.language.reading import exactly, plain, readings
 from linqbot.language.spoken import spoken
 from linqbot.linq.events.delivery import Delivery
@@ -207,47 +203,6 @@ def _types_in(kind: Any) -> Iterator[Any]:
     for each in get_args(kind):
         yield each
         yield from _types_in(each)
-
-
-class Identity(NamedTuple):
-    """The identity of a question: a later run finds its answer by this, and never by its place among others.
-
-    Attributes:
-        verb: The method that asks, such as `ctx.vote`; None if it was stored by a release that did not store it.
-        key: The `key=` of the question.
-        words: A digest of its words, without its choices: these may be read from data that changes, such as free tables. None
-            if it was stored by a release that did not store it.
-        shown: A digest of its words and its choices.
-    """
-
-    verb: str | None
-    key: str | None
-    words: str | None
-    shown: str
-
-    def prompt(self, n: int, code: str) -> Prompt:
-        """Return the prompt of this question as the question `n` of its conversation, asked by the code with this digest."""
-        return Prompt(n, code, self.words or "", "" if self.key is None else _digest([self.verb, self.key]))
-
-    def is_like(self, other: Identity) -> bool:
-        """Return True for the same question: the key is the same, or there is none and the words are the same.
-
-        An answer in words is no vote, no payment and no location, although new code has kept the `key=`.
-        """
-        if self.key is not None or other.key is not None:
-            return self.key == other.key and self._has_method_of(other)
-        return self.has_words_of(other)
-
-    def has_words_of(self, other: Identity) -> bool:
-        is_same = self.shown == other.shown if None in (self.words, other.words) else self.words == other.words
-        return is_same and self._has_method_of(other)
-
-    def _has_method_of(self, other: Identity) -> bool:
-        return None in (self.verb, other.verb) or self.verb == other.verb
-
-
-def _digest(words: object) -> str:
-    return hashlib.blake2b(to_json(words), digest_size=8).hexdigest()
 
 
 class QuestionEnd(TypedDict, total=False):
@@ -440,7 +395,10 @@ class Question:
         parts = [each.model_dump(mode="json") for each in bubbles(self.content)]
         wait = [] if self.wait is None else [self.wait.words]
         return Identity(
-            self.verb, self.key, _digest([parts or self.choices, *wait]), _digest([parts, self.choices, *wait])
+            self.verb,
+            self.key,
+            digest_of_words([parts or self.choices, *wait]),
+            digest_of_words([parts, self.choices, *wait]),
         )
 
     @property
@@ -596,28 +554,3 @@ def as_prompt(messages: Sequence[MessageContent]) -> tuple[dict[str, Any], ...]:
     """Return messages as JSON, to be sent again after a side answer."""
     plain = (message.model_copy(update={"effect": None, "reply_to": None}) for message in messages)
     return tuple(message.model_dump(mode="json", exclude_none=True) for message in plain)
-
-
-@lru_cache
-def code_digest(handler: Any) -> str:
-    """Return a digest of a handler's code and of the file that holds it.
-
-    The file is included for the functions that the handler calls. Both are equal in every process that runs the same
-    release of the bot on the same Python.
-    """
-    digest = hashlib.blake2b(digest_size=8)
-    code = getattr(inspect.unwrap(handler), "__code__", None)
-    if isinstance(code, CodeType):
-        _add(code, digest)
-        with contextlib.suppress(OSError):  # code without a file, such as that of a notebook
-            digest.update(Path(code.co_filename).read_bytes())
-    return digest.hexdigest()
-
-
-def _add(code: CodeType, digest: Any) -> None:
-    digest.update(code.co_code + repr(code.co_names).encode())
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            _add(constant, digest)
-        elif not isinstance(constant, frozenset):  # the order of its elements differs from process to process
-            digest.update(repr(constant).encode())

@@ -171,6 +171,8 @@ RARE = {
     "linqbot.linq.types.payment",
     "linqbot.content.preview",
     "linqbot.features.streams",
+    "linqbot.engine.prompts",
+    "linqbot.engine.waits",
     "linqbot.features.asking.answers",
     "linqbot.features.asking.arrivals",
     "linqbot.features.asking.judge",

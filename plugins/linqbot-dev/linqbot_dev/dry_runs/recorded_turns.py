@@ -23,21 +23,20 @@ from pydantic_core import to_json
 
 from linqbot.client.call import Call
 from linqbot.engine.call_lookup import content_of, stop_of
+from linqbot.engine.prompts import prompts_of
 from linqbot.engine.slots import OUTSIDE_FIRST, digest, is_outside_of_answer, stream_of, timer_slot
 from linqbot.engine.steps import steps_on_record
 from linqbot.engine.turn_journal import journal_key
+from linqbot.engine.waits import WaitRecord, part_name, record_of, records_of
 from linqbot.errors import Muted
 from linqbot.features.asking.admission import ENDING_ID
 from linqbot.features.asking.elsewhere import brought
-from linqbot.features.asking.prompts import asks_again, explains_refusal, prompts_of
 from linqbot.features.asking.question import OpenQuestion, QuestionEnd
 from linqbot.features.asking.records import (
-    AskRecord,
+    asks_again,
     ending_of,
+    explains_refusal,
     is_wait,
-    part_name,
-    record_of,
-    records_of,
 )
 from linqbot.features.asking.shown import WHYS
 from linqbot.features.handoff import HANDOFF_KIND, RELAY_STEP
@@ -103,7 +102,7 @@ def compared(entries: Iterable[JournalEntry]) -> Iterator[ComparedCall]:
             yield of_entry(entry)
 
 
-def _brought(record: AskRecord) -> Iterator[ComparedCall]:
+def _brought(record: WaitRecord) -> Iterator[ComparedCall]:
     """Yield what a question shows to people in their own chats, and what the chat of its handler reads meanwhile."""
     if record.opened is None:
         return
@@ -194,7 +193,7 @@ class RecordedTurn:
         return [entry for entry in self.entries if _is_call(entry)]
 
     @property
-    def questions(self) -> list[AskRecord]:
+    def questions(self) -> list[WaitRecord]:
         records = records_of(self.entries)
         for record in records:
             if self.dead_answer is not None and record.n == self.dead_answer[0]:
@@ -315,7 +314,7 @@ class OpenThen:
 
 async def open_then(
     entry: JournalEntry,
-    record: AskRecord,
+    record: WaitRecord,
     entries: Sequence[JournalEntry],
     failed: Mapping[str, Failed],
     storage: Storage,
@@ -473,7 +472,7 @@ async def _earlier(storage: Storage, selection: Selection, meant: Sequence[str])
     return [each for each in found if each not in known]
 
 
-def _answered_by(record: AskRecord) -> list[str]:
+def _answered_by(record: WaitRecord) -> list[str]:
     """Return the ids of the deliveries that ended a question.
 
     An event that came from outside of the chat has two: its own delivery, and the ending that was made of it.
