@@ -31,8 +31,10 @@ from linqbot.engine.waits import WaitRecord, part_name, record_of, records_of
 from linqbot.errors import Muted
 from linqbot.features.asking.admission import ENDING_ID
 from linqbot.features.asking.elsewhere import brought
+from linqbot.features.asking.judge import Answer, CountedVote, Ends, judge
 from linqbot.features.asking.question import OpenQuestion, QuestionEnd
 from linqbot.features.asking.records import (
+    Asked,
     asks_again,
     ending_of,
     explains_refusal,
@@ -44,7 +46,6 @@ from linqbot.features.later import StoredSend
 from linqbot.features.mute import MUTED_STEP
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
-from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import parse, understood
 from linqbot.linq.handles import person_key
 from linqbot.linq.types.message import MessageContent, Part, TextPart
@@ -223,18 +224,19 @@ class RecordedTurn:
 
 
 class Failed(NamedTuple):
-    n: int  # the number of the question
+    asked: Asked  # the question whose conversation has failed
     answer: str  # the id of the dead letter that answered it
 
 
-def _outcome_of(delivery: Delivery) -> QuestionEnd:
-    end = ending_of(delivery) if delivery.id.startswith(ENDING_ID) else None
-    if end is not None:
-        return {**end.outcome, "at": delivery.received_at}
-    event = parse(delivery)
-    text = event.text if isinstance(event, MessageReceived) else ""
-    at = delivery.received_at
-    return {"outcome": "answered", "text": text, "type": delivery.type, "body": delivery.content, "at": at}
+def _end_of(asked: Asked, answer: Delivery) -> QuestionEnd | None:
+    """Return the end of a question by the dead letter that answered it, as the engine finds it when it is put back."""
+    if answer.id.startswith(ENDING_ID):
+        ending = ending_of(answer)
+        end = None if ending is None else ending.outcome
+    else:
+        verdict = judge(asked, Answer(parse(answer), answer, is_put_back=True))
+        end = verdict.end if isinstance(verdict, Ends | CountedVote) else None
+    return None if end is None else {**end, "at": answer.received_at}
 
 
 async def _newest_entries(
@@ -346,7 +348,11 @@ async def open_then(
     )
     ended_at = outcome.get("at", opened["until"])
     failure = failed.get(entry.turn)
-    if failure and failure.n == record.n and (dead := await storage.dead_letter(failure.answer)) is not None:
+    if (
+        failure
+        and failure.asked.question.n == record.n
+        and (dead := await storage.dead_letter(failure.answer)) is not None
+    ):
         ended_at = dead.delivery.received_at
     is_last = entry is [each for each in entries if each.safety == "ask"][-1]
     has_timed_out = outcome.get("outcome") == "timed_out" and is_last and not is_wait(conversation.person)
@@ -392,7 +398,8 @@ class ChosenTurns:
         later = {found: calls async for found, calls in _later(self.storage, delivery, replay, entries)}
         dead_answer, failed = None, self._failed.get(delivery.id)
         if failed is not None and (answer := await self.storage.dead_letter(failed.answer)) is not None:
-            dead, dead_answer = answer, (failed.n, _outcome_of(answer.delivery))
+            end = _end_of(failed.asked, answer.delivery)
+            dead, dead_answer = answer, None if end is None else (failed.asked.question.n, end)
         return RecordedTurn(delivery, replay, entries, dead, dead_answer, later, self._conversations_at(delivery))
 
     def _conversations_at(self, delivery: Delivery) -> list[Conversation]:
@@ -450,9 +457,9 @@ async def chosen_turns(
 async def _failed(storage: Storage) -> dict[str, Failed]:
     found = {}
     for conversation in await storage.conversations(limit=_MOST_CONVERSATIONS):
-        question = OpenQuestion.model_validate_json(conversation.question)
-        if conversation.status == "failed" and question.failed_by is not None:
-            found[conversation.id] = Failed(question.n, question.failed_by)
+        asked = Asked(conversation, OpenQuestion.model_validate_json(conversation.question))
+        if conversation.status == "failed" and asked.question.failed_by is not None:
+            found[conversation.id] = Failed(asked, asked.question.failed_by)
     return found
 
 
