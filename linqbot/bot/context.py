@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar, Unpack, overload
 
 from linqbot.client.resources.chats import send_call
@@ -56,8 +57,9 @@ from linqbot.options import DAY_S, GRACE_S, STEER_ONLY, check_whole
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from linqbot.bot.bot_context import BotContext
     from linqbot.content.preview import Preview
-    from linqbot.features.asking.question import Location, PaymentResult, Question, VoteResult
+    from linqbot.features.asking.question import AskedBefore, Location, PaymentResult, Question, VoteResult
     from linqbot.features.asking.session import AskSession
     from linqbot.features.later import TurnScheduler
     from linqbot.features.model_steps import Draft, ModelStep
@@ -110,6 +112,9 @@ class Context(Speaker):
     """
 
     _match: re.Match[str] | None = None
+    after_ask: AskedBefore | None
+    resumption: AskSession | None
+    side: AskSession | None
 
     if not TYPE_CHECKING:  # a type checker would accept any name
 
@@ -136,6 +141,16 @@ class Context(Speaker):
     def resuming(self) -> bool:
         """True if the handler goes on after a question of `ask`: it runs again from its start."""
         return self.resumption is not None
+
+    @cached_property
+    def bot(self) -> BotContext:
+        """The acts outside of the event's chat: `ctx.bot.send(…, to=…)` writes first, `ctx.bot.broadcast` to many.
+
+        `ctx.bot.post` lets a handler of another chat go on.
+        """
+        from linqbot.bot.bot_context import BotContext
+
+        return self._acting_as(BotContext)
 
     @property
     def already_sent(self) -> Sequence[str]:

@@ -60,7 +60,7 @@ from linqbot.features.asking.records import (
     timeout,
 )
 from linqbot.features.lookups import KnownChat, with_chat
-from linqbot.features.turn_data import OptedOut, QuestionReached
+from linqbot.features.turn_data import HandedOver, OptedOut, QuestionReached
 from linqbot.language.spoken import speaking
 from linqbot.linq.events.delivery import OWN_DELIVERY, POST_TYPE, Delivery
 from linqbot.linq.events.event import Event
@@ -85,15 +85,11 @@ def session_of(helpers: Helpers) -> AskSession:
 
     def make(of: Helpers) -> AskSession:
         session = AskSession(of.handling, of.journal, of.steps, of.lease, of.opening)
+        of.put(session.waits)
         of.ends.append(session.end)
         return session
 
     return helpers.made(AskSession, make)
-
-
-def met(turn: Turn) -> tuple[AskSession | None, Arrival | None]:
-    """Return the session of a turn that concerns open questions, and the meaning of its delivery for them; None for others."""
-    return turn.helpers.find(AskSession), turn.opening.data.find(Arrival)
 
 
 class AskSession:
@@ -121,7 +117,8 @@ class AskSession:
         # The number of questions that this run has come to.
         self._number = 0
         self._is_asked_again = False
-        self.is_handed_over = False  # True if the handler has begun a handoff
+        # What `ctx.after_ask` is: for a handler that goes on, what it was when the conversation began.
+        self.after_ask = self._arrival.after_ask
         # What the others read who were asked the question that is answered: who has decided, and how.
         self._decided: str | None = None
         if conversation is None:
@@ -141,7 +138,7 @@ class AskSession:
     async def begin(self, ctx: Speaker) -> None:
         """Note that the handler runs. Without this the question stays open, whatever happens."""
         ctx.event = self.root
-        ctx.after_ask = self._arrival.question.after_ask if self._arrival.question else None
+        self.after_ask = self._arrival.question.after_ask if self._arrival.question else None
         await self.waits.begin(ctx.turn_state)
 
     @property
@@ -207,6 +204,11 @@ class AskSession:
                 await self._storage.put(ended)
 
     @property
+    def is_side(self) -> bool:
+        """True if a handler may take the event while the question stays open; see `Context.side`."""
+        return self._arrival.answer is not None
+
+    @property
     def takes_any_handler(self) -> bool:
         """True if any handler may take the event, as usual; False for handlers with `during_ask=True` only."""
         return self._arrival.question is not None and self._arrival.question.side_questions
@@ -222,7 +224,7 @@ class AskSession:
         self._is_asked_again = True
         asked = self._arrival.asked
         self._note("kept_open")
-        if asked is None or not asked.question.repeat or self.is_handed_over:
+        if asked is None or not asked.question.repeat or HandedOver in self._journal.data:
             return
         try:
             is_of_another_chat = asked.question.shown_for is not None
@@ -293,7 +295,7 @@ class AskSession:
             raise BotError(
                 f"{verb}() was called outside of a handler. Middleware, `when=` and error handlers cannot ask."
             )
-        if ctx.side is not None:
+        if self.is_side:
             raise BotError(
                 f"Handler {ctx.handler} was called while another question is open (during_ask=True, or side_questions=True). So "
                 "it cannot ask: one question is open for a person at a time."
@@ -603,7 +605,7 @@ class AskSession:
             since = opened.since or since
         return opened.model_copy(
             update={
-                **looked_up(root, ctx.after_ask),
+                **looked_up(root, self.after_ask),
                 "since": since,
                 "next": self.waits.following,
                 "follows_begun": follows_begun,
