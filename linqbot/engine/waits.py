@@ -15,7 +15,7 @@ import contextlib
 import hashlib
 import inspect
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -31,7 +31,7 @@ from linqbot.engine.slots import OUTSIDE
 from linqbot.engine.state import Seen, Times, TurnState, joined
 from linqbot.engine.turn_journal import TurnJournal
 from linqbot.errors import Suspended
-from linqbot.language.spoken import Language, speak, spoken
+from linqbot.language.spoken import speak, spoken
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.storage.conversations import Conversation
@@ -204,22 +204,25 @@ def by_part(entries: Iterable[JournalEntry]) -> dict[str, list[JournalEntry]]:
 class Past:
     """The past of the conversation that a turn continues: its waits in order. Empty if the handler begins with this turn.
 
-    `live` is the wait that the event of this turn ends; None if there is none.
+    Attributes:
+        live: The wait that the event of this turn ends; None if there is none.
+        seen: By the number of a part, what its last run has seen.
+        times: By the number of a part, the times that its first run has read, and then when it ended.
+        times_before: By the number of a wait, the times that were read in the part that led to it, and then when it began.
+        first_after: By the number of a part, the number of the wait to which it has led first.
+        languages: By the number of a part, the code of the language in which it was said.
     """
 
     def __init__(self, opening: Opening, n: int, outcome: Any) -> None:
         self.records: list[WaitRecord] = []
         self.live: WaitRecord | None = None
+        self.seen: dict[int, Seen] = {}
+        self.times: dict[int, Sequence[float]] = {}
+        self.times_before: dict[int, Sequence[float]] = {}
+        self.first_after: dict[int, int] = {}
+        self.languages: dict[int, str | None] = {}
         self._known = opening.known
-        # The entries of calls, by the name of their part; and by its number what a part has seen, the times that it has
-        # read, and the language in which it was said.
-        self._parts: dict[str, list[JournalEntry]] = {}
-        self._seen: dict[int, Seen] = {}
-        self._times: dict[int, Sequence[float]] = {}
-        # The times that were read before each wait, by the number of the wait, and the first wait behind each part.
-        self._read_before: dict[int, Sequence[float]] = {}
-        self._first_after: dict[int, int] = {}
-        self._languages: dict[int, str | None] = {}
+        self._parts: dict[str, list[JournalEntry]] = {}  # the entries of calls, by the name of their part
         self._met: Counter[tuple[str | None, ...]] = Counter()  # the waits that this run has come to
         self._begun: list[BegunPrompt] | None = None
         if opening.conversation is None:
@@ -230,15 +233,15 @@ class Past:
                 self.live = record
                 record.outcome = outcome
         self._parts = by_part(opening.known)
-        self._seen = {record.part: record.seen for record in self.records}
+        self.seen = {record.part: record.seen for record in self.records}
         # The first run of a part counts: a wait that new code has put into it cuts the times off.
         for record in self.records:
-            self._languages.setdefault(record.part, record.language)
+            self.languages.setdefault(record.part, record.language)
             if record.seen.times:
-                self._first_after.setdefault(record.part, record.n)
-            self._read_before[record.n] = record.seen.times
+                self.first_after.setdefault(record.part, record.n)
+            self.times_before[record.n] = record.seen.times
             for part, times in (*record.passed.items(), (record.part, record.seen.times)):
-                self._times.setdefault(part, times)
+                self.times.setdefault(part, times)
 
     @property
     def begun(self) -> list[BegunPrompt]:
@@ -258,22 +261,6 @@ class Past:
         self._met[name] += 1
         return self._met[name]
 
-    def times_of(self, part: int) -> Sequence[float]:
-        """Return the times that the first run of a part has read, and then when it ended; empty if no run has ended it."""
-        return self._times.get(part, ())
-
-    def first_after(self, part: int) -> int | None:
-        """Return the number of the wait to which a part has led first; None if it has led to none."""
-        return self._first_after.get(part)
-
-    def times_before(self, n: int) -> Sequence[float]:
-        """Return the times that were read in the part that led to the wait `n`, and then when it began."""
-        return self._read_before.get(n, ())
-
-    def language_of(self, part: int, present: Language, named: Callable[[str | None], Language]) -> Language:
-        """Return the language in which a part was said that a wait has ended, else the present one."""
-        return named(self._languages[part]) if part in self._languages else present
-
     def calls_of(self, part: int) -> Sequence[JournalEntry]:
         """Return the journal entries of the calls of a part, without those that belong to waits."""
         return self._parts.get(part_name(part), ())
@@ -281,9 +268,6 @@ class Past:
     def calls_since(self, part: int, record: WaitRecord) -> list[JournalEntry]:
         """Return the entries of the calls of a part, and of those that belong to the wait after it."""
         return [*self.calls_of(part), *prompts_of(record.n, self._known)]
-
-    def seen_in(self, part: int) -> Seen:
-        return self._seen.get(part, Seen())
 
     def replaced_from(self, part: int) -> Seen | None:
         """Return what the runs saw and left whose place this run takes from a part on.
@@ -380,7 +364,7 @@ class Waits:
         self.has_begun = True
         is_past = self._opening.live_from != 0
         self._language = spoken()
-        seen, times = self.past.seen_in(0) if is_past else None, self._times_in(0, None)
+        seen, times = self.past.seen.get(0, Seen()) if is_past else None, self._times_in(0, None)
         await state.enter(seen, in_place_of=self._replaced(0), times=times)
         self._journal.enter("", self.past.calls_of(0), is_past=is_past)
         self._speak_as_in(0)
@@ -406,14 +390,14 @@ class Waits:
         earlier = self.past.calls_since(self.part, record)
         self.is_live = self.is_live or record is self.past.live
         is_past = not self.is_live and record.n != self._opening.live_from
-        if not self.past.times_of(self.part):
+        if not self.past.times.get(self.part):
             self._passed[self.part] = state.times
         if self._leads_to is not None:
             self._read[self._leads_to] += len(state.times) - 1
         split = self._leads_to if record.splits == self.part else None
         self.part = record.n
         self._journal.enter(part_name(record.n), known, is_past=is_past, earlier=earlier)
-        seen = self.past.seen_in(record.n) if is_past else None
+        seen = self.past.seen.get(record.n, Seen()) if is_past else None
         times = self._times_in(record.n, self.received_at(record) if is_past else None, split)
         await state.enter(seen, in_place_of=self._replaced(record.n), times=times)
         self._speak_as_in(record.n)
@@ -453,7 +437,7 @@ class Waits:
         record.seen = state.seen()
         if not self.is_live:
             # Noted before the present is shown: later runs begin the part with what it has seen, not with what it has left.
-            record.seen = self.past.seen_in(self.part).also(record.seen)
+            record.seen = self.past.seen.get(self.part, Seen()).also(record.seen)
             await state.go_live()
         if self.past.has_unused_end:
             record.splits = self.part
@@ -487,17 +471,17 @@ class Waits:
             split: The wait to which the part led that new code has split, if this is the rest of it.
         """
         led_to = self._opening.led_to.get(part)
-        self._leads_to = n = self.past.first_after(part) if led_to is None else led_to
-        if n is None and (passed := self.past.times_of(part)):
+        self._leads_to = n = self.past.first_after.get(part) if led_to is None else led_to
+        if n is None and (passed := self.past.times.get(part)):
             return Times(passed[:-1], passed[-1])
         if n is None:
             self._leads_to = split
             return Times(() if split is None else self._unread(split), at)
-        return Times(self._unread(n), None if part == self._opening.live_from else self.past.times_before(n)[-1])
+        return Times(self._unread(n), None if part == self._opening.live_from else self.past.times_before[n][-1])
 
     def _unread(self, n: int) -> Sequence[float]:
         """Return the times before the wait `n` that no part of this run has read."""
-        return self.past.times_before(n)[self._read[n] : -1]
+        return self.past.times_before.get(n, ())[self._read[n] : -1]
 
     def _check_times(self, record: WaitRecord, state: TurnState) -> None:
         """Begin the run again if this part has read other times than those with which the wait at its end began.
@@ -515,8 +499,8 @@ class Waits:
 
     def _speak_as_in(self, part: int) -> None:
         """Speak in a part that is over as then, so that its waits have the words of then."""
-        named = self._handling.language_named
-        speak(self.past.language_of(part, self._language, named) if part != self._opening.live_from else self._language)
+        is_over = part in self.past.languages and part != self._opening.live_from
+        speak(self._handling.language_named(self.past.languages[part]) if is_over else self._language)
 
     def _replaced(self, part: int) -> Seen | None:
         """Return what earlier runs saw and left from this part on, if this run replaces them: see `Opening.live_from`."""

@@ -1,8 +1,6 @@
-"""The questions of a conversation: their records in the journal, their prompts, and the deliveries that end them.
+"""The questions of a conversation: as they are stored with it, how they are sent, and the deliveries that end them.
 
-A record is a journal entry with the safety class `ask`. The calls between two questions are a part of the conversation,
-whose name is in front of the slots of its calls. A prompt shows a question to the person: choices are a poll on
-iMessage, and a numbered list where there are no polls.
+A prompt shows a question to the person: choices are a poll on iMessage, and a numbered list where there are no polls.
 
 linqbot itself ends a question by a delivery, its ending. Timers become endings: the timeout of a question, an opt-out, a
 newer question, and a check whether the result of a wait is known. Others are stored at once: when the operator or a

@@ -1,8 +1,8 @@
-"""A conversation within one run of its handler: past questions return their answers, the next one suspends the handler.
+"""The questions of one run of a handler: a question that is answered returns its value, the next one suspends the handler.
 
-The handler runs from its start. The calls before an answered question form a part that is over: they are answered from
-the journal, and a call that is not on record is not made. From the newest answer on, the handler is live. Next step:
-`engine/turns.py` ends the turn with one commit, to which `AskSession.end` adds the questions.
+`engine/waits.py` finds what has ended a question, and goes with the handler through the parts of its conversation. Here it is
+decided whom a question is asked, what is sent, and what follows from an answer. Next step: `engine/turns.py` ends the turn
+with one commit, to which `AskSession.end` adds the questions.
 """
 
 from __future__ import annotations

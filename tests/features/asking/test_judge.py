@@ -250,6 +250,7 @@ def test_the_time_of_an_answer(subtests: pytest.Subtests) -> None:
         subtests,
         [
             ("at the same time", asked(since=WRITTEN), says("Ann"), "answered Ann"),
+            ("written after what led to it, before it was shown", asked(since=WRITTEN - 5), says("Ann"), "answered Ann"),
             ("written before", asked(**later), says("Ann"), "not for me"),
             ("a card from before", asked(events=("contact_card.received",), **later), CARD, "not for me"),
             ("a tapback names what it answers", asked(**YES, **later), taps("like"), "answered reaction.added"),
