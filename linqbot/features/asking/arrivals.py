@@ -209,8 +209,8 @@ class Arriving:
         is_cancelled = verdict.end["outcome"] == "cancelled"
         if verdict.is_exact and self.dispatcher.is_command(event, during_ask=True):
             return ended
-        if isinstance(event, MessageEdited) and is_cancelled:
-            return ended
+        if isinstance(event, MessageEdited) and (is_cancelled or verdict.is_side):
+            return ended  # an edit gives way only if it answers
         is_side = verdict.is_side or self.dispatcher.has_side_handler(event, for_word=is_cancelled)
         return Arrival(asked, answer=ended) if is_side else ended
 

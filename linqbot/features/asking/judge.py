@@ -227,8 +227,7 @@ def _of_words(asked: Asked, answer: Answer) -> Verdict:
         message = None if edited is None else understood(edited)
         if edited is None or not isinstance(message, MessageReceived):
             return NOT_FOR_ME
-        is_cancelled = says_cancel_word(question, message)
-        return Ends(BY_WORD if is_cancelled else _answered(question, message, edited), message)
+        return _of_message(question, message, edited)
     if isinstance(event, MessageReceived):
         return NOT_FOR_ME if _replies_to_another(asked, answer) else _of_message(question, event, answer.delivery)
     return Ends(_answered(question, event, answer.delivery), event) if _names(question, event) else NOT_FOR_ME
