@@ -19,6 +19,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar, Unpack, overload
 
 from linqbot.content.capabilities import Capabilities, CapabilitiesAsked, capabilities
@@ -49,8 +50,9 @@ from linqbot.options import DAY_S, STEER_ONLY
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from linqbot.bot.bot_context import BotContext
     from linqbot.content.preview import Preview
-    from linqbot.features.asking.question import Location, PaymentResult, Question, VoteResult
+    from linqbot.features.asking.question import AskedBefore, Location, PaymentResult, Question, VoteResult
     from linqbot.features.asking.session import AskSession
     from linqbot.features.model_steps import Draft, ModelStep
     from linqbot.features.streams import PaceName, StreamSource
@@ -101,6 +103,9 @@ class Context(LaterVerbs):
     """
 
     _match: re.Match[str] | None = None
+    after_ask: AskedBefore | None
+    resumption: AskSession | None
+    side: AskSession | None
 
     if not TYPE_CHECKING:  # a type checker would accept any name
 
@@ -127,6 +132,16 @@ class Context(LaterVerbs):
     def resuming(self) -> bool:
         """True if the handler goes on after a question of `ask`: it runs again from its start."""
         return self.resumption is not None
+
+    @cached_property
+    def bot(self) -> BotContext:
+        """The acts outside of the event's chat: `ctx.bot.send(…, to=…)` writes first, `ctx.bot.broadcast` to many.
+
+        `ctx.bot.post` lets a handler of another chat go on.
+        """
+        from linqbot.bot.bot_context import BotContext
+
+        return self._acting_as(BotContext)
 
     @property
     def already_sent(self) -> Sequence[str]:
@@ -517,8 +532,8 @@ class Context(LaterVerbs):
         Example:
             `if await ctx.pay(1250, "2 soups", timeout_s=3600): …`
         """
+        from linqbot.features.asking.event_waits import PaymentWait
         from linqbot.features.asking.question import Question
-        from linqbot.features.asking.waits import PaymentWait
 
         # Without content: a person who has paid must not be asked again because new code has another description.
         wait = PaymentWait(amount, description)
@@ -553,8 +568,8 @@ class Context(LaterVerbs):
         Example:
             `where = await ctx.location("Where shall we deliver?", timeout_s=600)`
         """
+        from linqbot.features.asking.event_waits import LocationWait
         from linqbot.features.asking.question import Question
-        from linqbot.features.asking.waits import LocationWait
 
         return self._wait_for(Question(question, timeout_s=timeout_s, key=key, wait=LocationWait()))
 
@@ -589,8 +604,8 @@ class Context(LaterVerbs):
         Example:
             `lunch = await ctx.vote(["Thai", "Pizza"], "Lunch?", timeout_s=3600)`
         """
+        from linqbot.features.asking.event_waits import VoteWait
         from linqbot.features.asking.question import Question, texts
-        from linqbot.features.asking.waits import VoteWait
 
         options = texts("choices", choices, of="ctx.vote")
         if len(options) < 2:

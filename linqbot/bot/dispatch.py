@@ -111,6 +111,13 @@ class Dispatcher(Dispatching):
             plugins=self._values,
             state_store=state_store,
         )
+        if turn.opening.data:  # few turns concern questions
+            from linqbot.features.asking.session import AskSession
+
+            if (session := turn.helpers.find(AskSession)) is not None:
+                ctx.resumption = None if waiting is None else session
+                ctx.side = session if session.is_side else None
+                ctx.after_ask = session.after_ask
         ctx.is_opt_out = OptedOut in turn.data
         ctx.is_overtaken = Overtaken in turn.data
         return ctx

@@ -98,6 +98,7 @@ class Routes(RouteTable):
                 ctx.enter_handler()
                 if ctx.resumption is not None:
                     await ctx.resumption.begin(ctx)
+                    ctx.after_ask = ctx.resumption.after_ask
                 if is_async:
                     returned = await route.handler(given, ctx)
                 else:

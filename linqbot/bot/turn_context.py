@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from linqbot.bot.context import Context
 from linqbot.engine.filters import Fit
 from linqbot.engine.routing import Route
 from linqbot.features.turn_data import TurnMute
+
+if TYPE_CHECKING:
+    from linqbot.features.asking.question import AskedBefore
+    from linqbot.features.asking.session import AskSession
 
 
 class TurnContext(Context):
@@ -19,6 +24,9 @@ class TurnContext(Context):
         is_overtaken: True if the message was written before a STOP or START that came first, which counts.
     """
 
+    after_ask: AskedBefore | None = None
+    resumption: AskSession | None = None
+    side: AskSession | None = None
     chosen: tuple[Route, Fit] | None = None
     is_opt_out = False
     is_overtaken = False

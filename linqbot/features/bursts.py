@@ -128,8 +128,7 @@ class Bursts(Feature):
         """
         if not questions:
             return self.wait_s(message), None
-        from linqbot.features.asking.answers import says_yes_or_no  # a question is open: these are imported already
-        from linqbot.features.asking.arrivals import Arriving
+        from linqbot.features.asking.arrivals import Arriving  # a question is open: it is imported already
 
         try:
             found = await Arriving(delivery, questions, self._dispatcher, self._storage, known=known).meaning()
@@ -137,10 +136,7 @@ class Bursts(Feature):
             return 0.0, None  # the turn of the message reports it
         if found.asked is None:
             return self.wait_s(message), None
-        question, outcome = found.asked.question, found.outcome or {}
-        is_choice = outcome.get("choice") in question.choices
-        is_decision = bool(question.reactions) and says_yes_or_no(message, question.language)
-        if outcome.get("outcome") != "answered" or is_choice or is_decision:
+        if found.outcome is None or found.outcome["outcome"] != "answered" or found.is_whole:
             return 0.0, None
         asked = found.asked.conversation
         return self.wait_s(message, asked.handler), asked.id

@@ -32,7 +32,7 @@ from linqbot.features.lookups import line_of
 from linqbot.features.mute import waits
 from linqbot.features.muted_chats import Mute, change_mute, ended
 from linqbot.features.notices import say
-from linqbot.features.turn_data import TurnMute
+from linqbot.features.turn_data import HandedOver, TurnMute
 from linqbot.language.spoken import sentences, speaking, spoken
 from linqbot.linq.events.lane import lane_of_chat
 from linqbot.linq.handles import person_key, read_handle
@@ -134,8 +134,7 @@ async def hand_over(ctx: Speaker, journal: TurnJournal, mutes: TurnMutes, terms:
         await change_handoff(mutes.stored, handoff.chat_id, handoff.id, lambda mute, _: replace(mute, until=until))
         return True
 
-    if ctx.side is not None:
-        ctx.side.is_handed_over = True
+    journal.data.of(HandedOver)
     return await mutes.steps.recorded(mutes.name("handed over"), note, kind=bool)
 
 

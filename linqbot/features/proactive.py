@@ -43,8 +43,10 @@ if TYPE_CHECKING:
     from linqbot.features.mute import TurnMutes
 
 
-class BotContext:
+class BotSpeaker:
     """Writes to people first, to one or to many. It belongs to one turn, like the context that has it as `ctx.bot`.
+
+    Authors know it as their `BotContext`.
 
     Args:
         client: The turn's client, whose calls are journalled.
@@ -342,22 +344,6 @@ class BotContext:
 
         return TurnMutes(self._stored, self._client, self._clock, self._steps)
 
-    async def end_questions(self, chat_id: str) -> None:
-        """End the open questions of `ask` in any chat, such as one that a person takes over, as `linqbot waiting cancel` does.
-
-        Their handlers get AskCancelled with the reason "operator"; if they do not catch it, the bot says its
-        `on_ask_cancelled` there, if it has one. Answers that wait already are handled before. What `pay`, `location` and
-        `vote` wait for stays open. For the event's own chat, `ctx.end_questions()` ends them without a word.
-
-        Raises:
-            BotError: `chat_id` is the handle of a person.
-            StorageUnavailable: not all of them were ended.
-        """
-        check_chat_id(chat_id, "ctx.bot.end_questions")
-        from linqbot.features.asking.session import session_of
-
-        await session_of(self._helpers).cancel_questions(chat_id)
-
     async def find_broadcast(self, name: str) -> Broadcast | None:
         """Return a broadcast, with the number of people for each outcome so far; None if none of this name is stored.
 
@@ -401,3 +387,9 @@ class BotContext:
             f"This account has {len(lines)} lines, and the event is not from one of them. Say which one "
             'writes: line="+1…".'
         )
+
+
+# Python's own errors and warnings name the class of a method, and authors know this class as their `BotContext`.
+for _method in vars(BotSpeaker).values():
+    if callable(_method):
+        _method.__qualname__ = f"BotContext.{_method.__name__}"

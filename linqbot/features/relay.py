@@ -56,7 +56,7 @@ from linqbot.turn_events import Routed
 
 if TYPE_CHECKING:
     from linqbot.engine.turns import Turns
-    from linqbot.features.proactive import BotContext
+    from linqbot.features.proactive import BotSpeaker
 
 log = structlog.get_logger("linqbot.worker")
 
@@ -362,7 +362,7 @@ def _named(event: Event, name: str) -> str | None:
     return None if sentence is None else sentence.format(name=name, options=options)
 
 
-async def _to_owner(turns: Turns, bot: BotContext, handoff: ChatHandoff, event: Event) -> None:
+async def _to_owner(turns: Turns, bot: BotSpeaker, handoff: ChatHandoff, event: Event) -> None:
     """Send a message of the person to the owner. If the owner cannot be written to, the handoff ends."""
 
     def send(content: Sequence[Content]) -> Awaitable[Sent]:
@@ -375,7 +375,7 @@ async def _to_owner(turns: Turns, bot: BotContext, handoff: ChatHandoff, event: 
         await end_handoff(turns.storage, handoff, "unreachable", turns.clock)
 
 
-async def _to_person(turns: Turns, bot: BotContext, where: _Where, event: Event) -> str | None:
+async def _to_person(turns: Turns, bot: BotSpeaker, where: _Where, event: Event) -> str | None:
     """Send a message of an owner to the person that it is for. Return what the owner reads, if it was not sent."""
     handoff = ChatHandoff(**where["to"]) if "to" in where else None
     if handoff is not None and where["done"]:

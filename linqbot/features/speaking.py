@@ -51,11 +51,12 @@ if TYPE_CHECKING:
     from linqbot.features.chat_context import ChatContext
     from linqbot.features.history import History, HistoryReader
     from linqbot.features.overlap import TurnOverlap
-    from linqbot.features.proactive import BotContext
+    from linqbot.features.proactive import BotSpeaker
     from linqbot.storage.backend import Storage
 
 T = TypeVar("T")
 C = TypeVar("C")
+B = TypeVar("B", bound="BotSpeaker")
 
 _WITHOUT_CHAT = {SCHEDULE_TYPE: "A schedule", BROADCAST_DONE_TYPE: "A broadcast", POST_TYPE: "This post"}
 
@@ -85,11 +86,13 @@ class Speaker(HandlerRun, TurnWithMedia, TurnWithCards):
         state_store: Storage,
     ) -> None:
         # The turn is not kept: it refers to this context, and only the garbage collector would free such a circle.
-        session, arrived = None, None
-        if turn.opening.data:  # few turns concern questions
-            from linqbot.features.asking.session import met
+        self.root = turn.event
+        if turn.opening.conversation is not None:
+            from linqbot.engine.waits import Waits  # few turns continue a conversation
 
-            session, arrived = met(turn)
+            # There, the person is the one who began it.
+            waits = turn.helpers.find(Waits)
+            self.root = turn.event if waits is None or waits.root is None else waits.root
         self.event = turn.event
         self.client = turn.client
         self._plugins = plugins
@@ -104,12 +107,7 @@ class Speaker(HandlerRun, TurnWithMedia, TurnWithCards):
         self._on_sent = on_sent
         self._journal, self._outbox = turn.journal, turn.outbox
         self._clock = clock
-        self.resumption = session if turn.opening.conversation is not None else None
-        # In a conversation, the person is the one who began it.
-        self.root = turn.event if self.resumption is None else self.resumption.root
         self.turn_state = TurnState(self.root, state_store, clock)
-        self.side = session if arrived is not None and arrived.answer is not None else None
-        self.after_ask = None if arrived is None else arrived.after_ask
         self.is_handling = False
         self._helpers = turn.helpers
         self._service: str | None = None
@@ -129,14 +127,14 @@ class Speaker(HandlerRun, TurnWithMedia, TurnWithCards):
         return structlog.get_logger("linqbot.bot").bind(event_id=self.event.event_id, chat_id=self.event.chat_id)
 
     @cached_property
-    def bot(self) -> BotContext:
-        """The acts outside of the event's chat: `ctx.bot.send(…, to=…)` writes first, `ctx.bot.broadcast` to many.
+    def bot(self) -> BotSpeaker:
+        """The acts outside of the event's chat; see `Context.bot`."""
+        from linqbot.features.proactive import BotSpeaker
 
-        `ctx.bot.post` lets a handler of another chat go on.
-        """
-        from linqbot.features.proactive import BotContext
+        return self._acting_as(BotSpeaker)
 
-        return BotContext(
+    def _acting_as(self, kind: type[B]) -> B:
+        return kind(
             self.client,
             self.event.line,
             self._on_sent,
@@ -571,7 +569,7 @@ class Speaker(HandlerRun, TurnWithMedia, TurnWithCards):
 
     def _note_sent(self, chat_id: str, text: str, what: str) -> None:
         # Not while sends are only repeated from the journal of a conversation.
-        if self.resumption is None or not self.resumption.is_past:
+        if not self._journal.is_past:
             self._on_sent(chat_id, text, what)
 
 

@@ -25,6 +25,11 @@ class QuestionReached:
 
 
 @dataclass(slots=True)
+class HandedOver:
+    """Says that the handler has begun a handoff. The end of the handoff asks the open question again."""
+
+
+@dataclass(slots=True)
 class TurnMute:
     """The meaning of mutes for the turn: see `mute.py`.
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 
 from linqbot.errors import StorageError
-from linqbot.features.asking.records import BY_OPERATOR, Asked, QuestionEnd, ending, open_questions
+from linqbot.features.asking.question import QuestionEnd
+from linqbot.features.asking.records import BY_OPERATOR, Asked, ending, open_questions
 from linqbot.storage.acts import By, What
 from linqbot.storage.backend import Storage
 

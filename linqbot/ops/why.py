@@ -18,7 +18,7 @@ from linqbot.clock import clock_time
 from linqbot.engine.slots import is_outside_of_answer, outside_of_answer
 from linqbot.error_details import ErrorDetails
 from linqbot.errors import KeyMissing, LinqApiError, StorageError
-from linqbot.features.asking.prompts import explains_refusal
+from linqbot.features.asking.records import explains_refusal
 from linqbot.features.gaps import newest, sent_at
 from linqbot.features.handoff import LABEL
 from linqbot.features.muted_chats import Mute, stored_mutes

@@ -65,7 +65,7 @@ OWN_QUESTIONS = {
     "content/sending.py: can Linq not fetch the file; is a card not sent yet": 3,
     "engine/call_lookup.py: is a change made already; is there the message to reply to, or the one that opened a chat": 3,
     "engine/outbox.py: was a message deleted that was sent": 1,
-    "features/asking/waits.py: has the chat no locations": 1,
+    "features/asking/event_waits.py: has the chat no locations": 1,
     "linqbot_agent/mcp.py: what has an MCP server answered": 1,
     "features/proactive.py: may it be the first message of a chat": 1,
 }

@@ -43,7 +43,7 @@ OF_NO_PERSON = {
     "linqbot/content/drafts.py": ("self.file",),  # an address or a path
     "linqbot/content/message_split.py": ("mark[:-1]",),  # the number of an item in the bot's own list
     "linqbot/features/asking/elsewhere.py": ("answer",),  # a word of linqbot's own, in the middle of a sentence
-    "linqbot/features/asking/prompts.py": ("question", "tries"),  # names of journal entries
+    "linqbot/features/asking/records.py": ("question", "tries"),  # names of journal entries
     "linqbot/features/later.py": ("clock_text", "length"),  # `before=` of an author
     "linqbot/language/spoken.py": ("code.replace('_', '-')",),  # a language
     "linqbot/linq/events/lane.py": ("line",),  # a line of ours

@@ -55,3 +55,14 @@ def test_engine_and_server_name_no_feature() -> None:
         if named := {word for word in words_of(path) if FEATURES.search(word) and not allowed.fullmatch(word)}:
             found[module] = sorted(named)
     assert found == {}
+
+
+ENDS: Final = re.compile(r"question|answer|poll|payment|vote|ballot|locat|tapback|reaction|choice", re.IGNORECASE)
+"""What ends waits. The engine suspends a turn and finds its waits, whatever they wait for."""
+WAITS: Final = ("waits.py", "prompts.py")
+
+
+def test_waits_of_the_engine_do_not_know_what_ends_them() -> None:
+    found = {name: {word for word in words_of(ROOT / "engine" / name) if ENDS.search(word)} for name in WAITS}
+    # A field of an entry of the journal, which is what Linq, a step or a person has answered.
+    assert found == {"waits.py": {"answer"}, "prompts.py": set()}

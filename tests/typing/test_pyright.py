@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from linqbot import Context
+from linqbot.bot.bot_context import BotContext
 from linqbot.features.chat_context import ChatContext
-from linqbot.features.proactive import BotContext
+from linqbot.features.proactive import BotSpeaker
 from linqbot.features.speaking import Speaker
 
 HERE = Path(__file__).parent
@@ -36,7 +37,7 @@ def test_each_verb_of_the_context_is_used_in_the_snippets() -> None:
     used = {
         node.attr for node in ast.walk(ast.parse((HERE / "context.py").read_text())) if isinstance(node, ast.Attribute)
     }
-    kinds = (Context, Speaker, ChatContext, BotContext)
+    kinds = (Context, Speaker, ChatContext, BotContext, BotSpeaker)
     verbs = {name for kind in kinds for name in vars(kind) if not name.startswith("_")}
     assert not verbs - OF_THE_PARTS - used, "Use these in tests/typing/context.py."
     assert verbs >= OF_THE_PARTS

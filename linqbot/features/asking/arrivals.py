@@ -28,33 +28,32 @@ from linqbot.engine.bag import Bag
 from linqbot.engine.failure import OfOtherRelease
 from linqbot.engine.opening import Opening
 from linqbot.engine.turn import ANSWERS_WITHOUT_CHAT, Turn
-from linqbot.features.asking.admission import ENDING_ID, FOUND_ID, SHOWN_ID
-from linqbot.features.asking.answers import (
-    Verdict,
-    choice_of,
-    counted,
+from linqbot.features.asking.admission import ENDING_ID, SHOWN_ID
+from linqbot.features.asking.answers import says_yes_or_no
+from linqbot.features.asking.judge import (
+    OF_MEMBERS,
+    Answer,
+    CountedVote,
+    Ends,
+    Late,
+    NotForMe,
     judge,
-    judge_wait,
-    says_yes_or_no,
-    voted_option,
-    with_members,
+    with_choice,
 )
-from linqbot.features.asking.question import AskedBefore, Ballot, OpenQuestion
+from linqbot.features.asking.question import AskedBefore, OpenQuestion, QuestionEnd
 from linqbot.features.asking.records import (
     LOCATION,
     Asked,
-    QuestionEnd,
     ending,
     ending_of,
     event_of,
     failed,
+    is_for,
     is_of_words,
-    is_over_for,
     is_payment,
     is_wait,
     look,
 )
-from linqbot.language.reading import says
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.message import MessageEdited, MessageReceived, PollReactionAdded, ReactionAdded
@@ -62,7 +61,7 @@ from linqbot.linq.events.parse import understood
 from linqbot.linq.handles import person_key
 from linqbot.linq.rules.keywords import opts_out
 from linqbot.storage.backend import Storage
-from linqbot.storage.conversations import ANYONE, Conversation, ConversationSummary
+from linqbot.storage.conversations import ANYONE, Conversation, ConversationStatus, ConversationSummary
 from linqbot.storage.inbox import Ack, Commit, DeadLetter
 
 if TYPE_CHECKING:
@@ -92,6 +91,7 @@ class Arrival:
         False  # True if the event answers a question that was shown for another chat's handler, and that is over
     )
     is_void: bool = False  # True if the delivery means nothing, such as the timeout of a question that was answered
+    is_whole: bool = False  # True if a text ends the question to which no further one belongs, such as a choice
 
     @property
     def question(self) -> OpenQuestion | None:
@@ -122,8 +122,6 @@ ANSWERS: Final = (
 )
 """The types of events, besides messages, by which `ctx.ask`, `ctx.pay`, `ctx.location` and `ctx.vote` go on. A bot needs
 them although no handler takes them. Edits also change messages that wait."""
-
-_OF_MEMBERS: Final = frozenset({"participant.added", "participant.removed"})
 
 NOTHING = Arrival()
 VOID = Arrival(is_void=True)
@@ -184,154 +182,93 @@ class Arriving:
             return NOTHING
         person = person_key(event.actor or "")
         # A question to this person comes before a question to anyone.
-        of_person = sorted(
-            (
-                each
-                for each in self.conversations
-                if person and (each.person in (person, ANYONE) or is_over_for(each, person))
-            ),
-            key=lambda each: each.person == ANYONE,
-        )
-        if isinstance(event, MessageEdited):
-            return await self._of_edit(event, of_person) or await self._of_wait(event)
+        mine = [each for each in self.conversations if is_for(each.person, person)]
+        mine.sort(key=lambda each: each.person == ANYONE)
+        answer = Answer(event, self.delivery, self.put_back, await self._replied_to(event, mine))
         late: Arrival | None = None
-        for summary in of_person:
-            if summary.status == "timed_out":
+        may_have_begun = []
+        for summary in mine:
+            may_be_late = isinstance(event, MessageReceived) or summary.id.startswith(SHOWN_ID)
+            asked = await self._read_if(summary, self._open, "timed_out" if may_be_late else self._open)
+            if asked is None:
+                continue
+            verdict = judge(asked, answer)
+            if isinstance(verdict, Ends):
+                return self._of_asked(asked, verdict, event)
+            if isinstance(verdict, Late):
                 # It is late for this question only if it answers no other one.
-                late = late or await self._too_late(summary, event)
-                continue
-            found = await self._read_open(summary, event)
-            if found is None or await _replies_to_another(event, found, self.storage):
-                continue
-            if (verdict := judge(found.question, event)) is not None:
-                answer = self._ended(found, verdict, event)
-                is_cancel = verdict is Verdict.CANCEL_WORD
-                if self._is_exact_answer(found.question, event):
-                    return answer
-                if verdict is Verdict.SIDE_QUESTION or self.dispatcher.has_side_handler(event, for_word=is_cancel):
-                    return Arrival(found, answer=answer)
-                return answer
-        meaning = await self._of_another(event) or await self._of_wait(event)
-        return (late or self._of_begun(of_person, event)) if meaning is NOTHING else meaning
+                late = late or _late(asked, event)
+            elif isinstance(verdict, NotForMe) and verdict.may_answer_begun:
+                may_have_begun.append(asked.changed(is_begun_missed=True))
+        found = await self._of_another(answer) or await self._of_wait(answer) or late
+        return found or (Arrival(changed=tuple(may_have_begun)) if may_have_begun else NOTHING)
 
-    async def _too_late(self, summary: ConversationSummary, event: Event) -> Arrival | None:
-        """Return the meaning of an event for a question that is over; None if it is no late answer."""
-        if self.put_back:
-            return None
-        if summary.id.startswith(SHOWN_ID):
-            return await self._late_elsewhere(summary, event)
-        timed_out = await self._read(summary) if isinstance(event, MessageReceived) else None
-        return _late(timed_out) if timed_out is not None and timed_out.question.may_answer(event) else None
+    def _of_asked(self, asked: Asked, verdict: Ends, event: Event) -> Arrival:
+        """Return the meaning of an event that ends the question of its person, unless a handler takes it meanwhile."""
+        ended = Arrival(asked, verdict.end, verdict.event, is_whole=verdict.is_whole)
+        is_cancelled = verdict.end["outcome"] == "cancelled"
+        if verdict.is_exact and self.dispatcher.is_command(event, during_ask=True):
+            return ended
+        if isinstance(event, MessageEdited) and (is_cancelled or verdict.is_side):
+            return ended  # an edit gives way only if it answers
+        is_side = verdict.is_side or self.dispatcher.has_side_handler(event, for_word=is_cancelled)
+        return Arrival(asked, answer=ended) if is_side else ended
 
-    def _of_begun(self, of_person: Iterable[ConversationSummary], event: Event) -> Arrival:
-        """Return the meaning of a text that may answer a question which an interrupted run has begun, and which is not open."""
-        if self.put_back:
-            return NOTHING
-        read = [self.known.get(each.id) for each in of_person if each.status == "waiting"]
-        missed = [each for each in read if each is not None and each.question.may_answer_begun(event)]
-        return Arrival(changed=tuple(each.changed(is_begun_missed=True) for each in missed)) if missed else NOTHING
-
-    def _is_exact_answer(self, question: OpenQuestion, event: Event) -> bool:
-        """Return True for a command of an owner that is, word for word, a choice of the question, or its yes or no."""
-        if not isinstance(event, MessageReceived) or not self.dispatcher.is_command(event, during_ask=True):
-            return False
-        is_choice = bool(question.choices) and says(event.text_to_me, question.choices)
-        return is_choice or (bool(question.reactions) and says_yes_or_no(event, question.language))
-
-    async def _late_elsewhere(self, summary: ConversationSummary, event: Event) -> Arrival | None:
-        """Return the meaning of an event for a question of another chat's handler that is over; None if it does not answer it."""
-        found = await self._read(summary)
-        if found is None or not found.question.may_answer(event) or not _answers_late(found, event):
-            return None
-        return Arrival(found, event=event, is_late=True)
-
-    async def _of_edit(self, edit: MessageEdited, of_person: Iterable[ConversationSummary]) -> Arrival | None:
-        """Return the meaning of an edit of an answer that was not valid: the message with its new words is a new answer."""
-        for summary in of_person:
-            found = await self._read_open(summary, edit)
-            answer = None if found is None else found.question.edited_answer(self.delivery)
-            message = None if answer is None else understood(answer)
-            if found is None or answer is None or message is None:
-                continue
-            if (verdict := judge(found.question, message)) is not None:
-                ended = self._ended(found, verdict, message, answer)
-                is_side = verdict is Verdict.ANSWER and self.dispatcher.has_side_handler(edit)
-                return Arrival(found, answer=ended) if is_side else ended
-        return None
-
-    async def _of_another(self, event: Event) -> Arrival | None:
+    async def _of_another(self, answer: Answer) -> Arrival | None:
         """Return the meaning of a yes or no for the questions that others are asked, and that this person may answer too.
 
         None if it answers none of them, or if it is not clear which one.
         """
-        person = person_key(event.actor or "")
+        event = answer.event
         is_message = isinstance(event, MessageReceived)
         if not (is_message or isinstance(event, ReactionAdded | PollReactionAdded)):
             return None
         if is_message and not self.dispatcher.rules.has_languages and not says_yes_or_no(event, None):
             return None  # without reading the questions
         others = [
-            each for each in self.conversations if each.person not in (person, ANYONE) and is_of_words(each.person)
+            each for each in self.conversations if is_of_words(each.person) and not is_for(each.person, answer.person)
         ]
-        read = [await self._read_open(each, event) for each in others]
-        open_to = [
-            each for each in read if each is not None and person in each.question.also and judge(each.question, event)
-        ]
-        if is_message:
-            open_to = [each for each in open_to if says_yes_or_no(event, each.question.language)]
+        open_to = []
+        for summary in others:
+            asked = await self._read_if(summary, self._open)
+            if asked is not None and isinstance(verdict := judge(asked, answer), Ends):
+                open_to.append((asked, verdict))
         if isinstance(event, MessageReceived) and len(open_to) > 1:
             replied_to = event.reply_to.message_id if event.reply_to else None
-            open_to = [each for each in open_to if replied_to in each.question.messages]
-        return self._ended(open_to[0], Verdict.ANSWER, event) if len(open_to) == 1 else None
+            open_to = [(asked, verdict) for asked, verdict in open_to if replied_to in asked.question.messages]
+        if len(open_to) != 1:
+            return None
+        (asked, verdict), *_ = open_to
+        return Arrival(asked, verdict.end, event, is_whole=verdict.is_whole)
 
-    async def _of_wait(self, event: Event) -> Arrival:
+    async def _of_wait(self, answer: Answer) -> Arrival | None:
         """Return the meaning of an event for what the chat waits for besides answers in words, the newest first."""
-        waits = [each for each in self.conversations if is_wait(each.person)]
-        if event.type in _OF_MEMBERS:
-            if _removes_us(event):
-                # Payments stay: their requests are closed at Linq when they end.
-                left = (each for each in self.conversations if each.status == "waiting" and not is_payment(each.person))
-                return Arrival(ended=tuple(each.id for each in left))
-            recounted = await self._with_members(event, waits)
-            return Arrival(changed=recounted) if recounted else NOTHING
-        for summary in reversed(waits):
-            found = await self._read_open(summary, event)
-            if found is None:
+        event = answer.event
+        if _removes_us(event):
+            # Payments stay: their requests are closed at Linq when they end.
+            left = (each for each in self.conversations if each.status == "waiting" and not is_payment(each.person))
+            return Arrival(ended=tuple(each.id for each in left))
+        recounted: list[Asked] = []
+        status: ConversationStatus = "waiting" if event.type in OF_MEMBERS else self._open
+        for summary in reversed(self.conversations):
+            asked = await self._read_if(summary, status) if is_wait(summary.person) else None
+            if asked is None or asked.question.takes_words:
                 continue
-            if (verdict := judge_wait(found.question, event)) is not None:
-                return self._ended(found, verdict, event)
-            at = event.written_at
-            # What was found at Linq may have a time of our clock.
-            seconds = None if at is None or self.delivery.id.startswith(FOUND_ID) else at.timestamp()
-            votes = found.question.ballot
-            if votes is not None and (ballot := counted(votes, event, seconds)) is not None:
-                return self._of_vote(found, ballot, event)
-        return NOTHING
-
-    def _of_vote(self, found: Asked, ballot: Ballot, event: Event) -> Arrival:
-        """Return the meaning of an event that changes a vote: it ends the vote, or the ballot is stored."""
-        if not self.dispatcher.allows(event):
-            return NOTHING
-        voted = found.changed(ballot=ballot)
-        if not ballot.is_complete:
-            return Arrival(voted, is_counted=True)
-        return Arrival(voted, {**self._answer(voted.question, event), "result": ballot.result()}, event)
-
-    def _ended(self, found: Asked, verdict: Verdict, event: Event, by: Delivery | None = None) -> Arrival:
-        """Return the arrival of an event that ends a question. `by` is the delivery of the event, if it is another one."""
-        if verdict is Verdict.CANCEL_WORD:
-            return Arrival(found, {"outcome": "cancelled", "reason": "word"}, event)
-        return Arrival(found, self._answer(found.question, event, by), event)
-
-    def _answer(self, question: OpenQuestion, event: Event, by: Delivery | None = None) -> QuestionEnd:
-        """Return the end of a question that the event answers."""
-        by = by or self.delivery
-        if isinstance(event, MessageReceived):
-            text = event.text_to_me
-        else:
-            text = question.options.get(voted_option(event) or "", "")
-        answered = _with_choice({"outcome": "answered", "text": text}, question)
-        return {**answered, "type": by.type, "body": by.content}
+            verdict = judge(asked, answer)
+            if isinstance(verdict, Ends):
+                return Arrival(asked, verdict.end, event)
+            if not isinstance(verdict, CountedVote):
+                continue
+            voted = asked.changed(ballot=verdict.ballot)
+            if event.type in OF_MEMBERS:
+                recounted.insert(0, voted)
+            elif not self.dispatcher.allows(event):
+                return None
+            elif verdict.end is None:
+                return Arrival(voted, is_counted=True)
+            else:
+                return Arrival(voted, verdict.end, event)
+        return Arrival(changed=tuple(recounted)) if recounted else None
 
     async def _of_ending(self, others_since: float) -> Arrival:
         delivery = self.delivery
@@ -353,23 +290,25 @@ class Arriving:
             else:
                 chat_id = conversation.chat_id
                 event = Event.model_validate({"event_id": delivery.id, "event_type": delivery.type, "chat_id": chat_id})
-            return Arrival(found, _with_choice(end.outcome, question), event)
+            return Arrival(found, with_choice(end.outcome, question), event)
         return VOID
 
-    async def _read_open(self, summary: ConversationSummary, event: Event) -> Asked | None:
-        """Read a conversation, if the event of the delivery may answer its question; None otherwise.
-
-        With `put_back` it must have failed with this delivery, otherwise it must wait for an answer.
-        """
+    @property
+    def _open(self) -> ConversationStatus:
+        """The status of a conversation whose question the delivery may answer."""
         # A dead letter comes back by an operator only, so the many other messages need not read what has failed.
-        if summary.status != ("failed" if self.put_back else "waiting"):
+        return "failed" if self.put_back else "waiting"
+
+    async def _read_if(self, summary: ConversationSummary, *statuses: ConversationStatus) -> Asked | None:
+        return await self._read(summary) if summary.status in statuses else None
+
+    async def _replied_to(self, event: Event, mine: Iterable[ConversationSummary]) -> str | None:
+        """Return the turn whose message an event replies to, if a question of its person is open; else None."""
+        if not isinstance(event, MessageReceived) or event.reply_to is None:
             return None
-        found = await self._read(summary)
-        if found is None:
-            return None
-        question = found.question
-        fits = question.failed_by == self.delivery.id if self.put_back else question.may_answer(event)
-        return found if fits else None
+        is_open = any(each.status == self._open for each in mine)
+        entry = await self.storage.entry_of(event.reply_to.message_id) if is_open else None
+        return None if entry is None else entry.turn
 
     async def _read(self, summary: ConversationSummary) -> Asked | None:
         """Read a conversation; None if its question cannot be read, or `linqbot person forget` has just erased it."""
@@ -379,16 +318,6 @@ class Arriving:
             if found is not None and asked is None:
                 self.unreadable.append(found[0])
         return self.known[summary.id]
-
-    async def _with_members(self, event: Event, waits: Sequence[ConversationSummary]) -> tuple[Asked, ...]:
-        changed = []
-        for summary in waits:
-            found = await self._read(summary) if summary.status == "waiting" else None
-            if found is not None and found.question.ballot is not None:
-                ballot = with_members(found.question.ballot, event)
-                if ballot is not None:
-                    changed.append(found.changed(ballot=ballot))
-        return tuple(changed)
 
     async def in_chat(self) -> Delivery | None:
         """Return an answer that came outside of every chat, such as a contact card, as a delivery of its question's chat.
@@ -400,26 +329,17 @@ class Arriving:
         if event is None:
             return None
         person = person_key(event.actor or "")
-        for summary in (*self.storage.conversations_of(person), *self.storage.conversations_of(f"{person} {LOCATION}")):
-            found = await self._read(summary) if summary.status == "waiting" else None
-            if found is not None and delivery.type in found.question.events and found.question.may_answer(event):
-                outcome = self._answer(found.question, event)
-                return ending(found, outcome, name=delivery.id, now=delivery.received_at)
+        open_to = (*self.storage.conversations_of(person), *self.storage.conversations_of(f"{person} {LOCATION}"))
+        for summary in open_to:
+            asked = await self._read_if(summary, "waiting")
+            if asked is not None and isinstance(verdict := judge(asked, Answer(event, delivery)), Ends):
+                return ending(asked, verdict.end, name=delivery.id, now=delivery.received_at)
         return None
 
 
-async def _replies_to_another(event: Event, asked: Asked, storage: Storage) -> bool:
-    """Return True if an event replies to a message of the bot that the conversation of the question has not sent."""
-    if not isinstance(event, MessageReceived) or event.reply_to is None:
-        return False
-    replied_to = event.reply_to.message_id
-    if replied_to in asked.question.messages or replied_to == asked.question.poll:
-        return False
-    entry = await storage.entry_of(replied_to)
-    return entry is not None and entry.turn != asked.conversation.id
-
-
 def _removes_us(event: Event) -> bool:
+    if event.type != "participant.removed":
+        return False
     from linqbot.linq.events.chat import ParticipantRemoved
 
     if not isinstance(event, ParticipantRemoved):
@@ -427,16 +347,11 @@ def _removes_us(event: Event) -> bool:
     return event.participant.is_me or person_key(event.participant.handle) == person_key(event.line or "") != ""
 
 
-def _with_choice(outcome: QuestionEnd, question: OpenQuestion) -> QuestionEnd:
-    """Add the choice that an answer in words means, if the question showed choices."""
-    if not question.choices or outcome["outcome"] != "answered":
-        return outcome
-    text = outcome.get("text", "")
-    return {**outcome, "choice": choice_of(text, question.choices, numbered=question.is_numbered) or text}
-
-
-def _late(late: Asked) -> Arrival:
+def _late(late: Asked, event: Event) -> Arrival:
+    """Return the meaning of an event that answers a question which is over."""
     conversation, question = late.conversation, late.question
+    if conversation.id.startswith(SHOWN_ID):
+        return Arrival(late, event=event, is_late=True)
     asked_at = datetime.fromtimestamp(conversation.asked_at, UTC)
     after_ask = AskedBefore(question.text, question.key, conversation.handler, asked_at)
     return Arrival(after_ask=after_ask, ended=(conversation.id,))
@@ -458,18 +373,6 @@ def _log_abandoned(conversation: Conversation, why: str) -> None:
         handler=conversation.handler,
         why=f"{why} The message is handled as if no question were open.",
     )
-
-
-def _answers_late(asked: Asked, event: Event) -> bool:
-    """Return True if an event clearly answers a question that was shown, and that is over."""
-    question = asked.question
-    if not isinstance(event, MessageReceived):
-        return judge(question, event) is not None
-    if event.reply_to is not None and event.reply_to.message_id in question.messages:
-        return True
-    if question.choices:
-        return choice_of(event.text_to_me, question.choices, numbered=True) is not None
-    return bool(question.reactions) and says_yes_or_no(event, question.language)
 
 
 def with_arrival(opening: Opening, arrival: Arrival) -> Opening:

@@ -92,10 +92,11 @@ class Asks(TurnFeature):
         if error is not None:
             return None
         session = turn.helpers.find(AskSession)
-        if session is not None and session.led_to is not None:
-            return await self._again_with(turn, led_to=session.led_to)
-        if session is not None and session.missed_in is not None:
-            return await self._live(turn, session.missed_in)
+        waits = None if session is None else session.waits
+        if waits is not None and waits.led_to is not None:
+            return await self._again_with(turn, led_to=waits.led_to)
+        if waits is not None and waits.missed_in is not None:
+            return await self._live(turn, waits.missed_in)
         return await self._answering(turn) if turn.ctx is not None and turn.ctx.is_answer else None
 
     def end(self, turn: Turn, commit: Commit) -> None:

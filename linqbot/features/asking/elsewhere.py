@@ -25,8 +25,8 @@ from linqbot.content.message_split import bubbles
 from linqbot.engine.steps import Steps
 from linqbot.errors import PersonUnreachable
 from linqbot.features.asking.admission import KIND
-from linqbot.features.asking.question import OpenQuestion, Question, as_prompt
-from linqbot.features.asking.records import ELSEWHERE, Asked, QuestionEnd
+from linqbot.features.asking.question import OpenQuestion, Question, QuestionEnd, as_prompt
+from linqbot.features.asking.records import ELSEWHERE, Asked
 from linqbot.features.lookups import given
 from linqbot.language.spoken import sentences, spoken
 from linqbot.linq.events.delivery import retention_mark

@@ -7,16 +7,12 @@ The module also holds the digest that shows if a handler's code has changed whil
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
-from pathlib import Path
-from types import CodeType
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypedDict, get_args
 
 from pydantic.errors import PydanticUserError
 from pydantic_core import ValidationError, to_json
@@ -25,9 +21,10 @@ from linqbot.characters import repaired
 from linqbot.clock import NoSuchZone, zone
 from linqbot.content.drafts import numbered_list
 from linqbot.content.message_split import Content, bubbles, fitted_to_messages
-from linqbot.errors import BotError
+from linqbot.engine.prompts import Prompt
+from linqbot.engine.waits import Identity, digest_of_words
+from linqbot.errors import AskCancellation, BotError
 from linqbot.features.asking.kinds import AnswerReader, Unreadable, reader_of
-from linqbot.features.asking.prompts import Prompt
 from linqbot.language.reading import exactly, plain, readings
 from linqbot.language.spoken import spoken
 from linqbot.linq.events.delivery import Delivery
@@ -40,7 +37,7 @@ from linqbot.linq.types.proactive import Scheduled
 from linqbot.options import DAY_S, check_number, check_timezone, check_whole
 
 if TYPE_CHECKING:
-    from linqbot.features.asking.waits import Wait
+    from linqbot.features.speaking import Speaker
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,45 +205,60 @@ def _types_in(kind: Any) -> Iterator[Any]:
         yield from _types_in(each)
 
 
-class Identity(NamedTuple):
-    """The identity of a question: a later run finds its answer by this, and never by its place among others.
+class QuestionEnd(TypedDict, total=False):
+    """The end of a question, as it is stored."""
 
-    Attributes:
-        verb: The method that asks, such as `ctx.vote`; None if it was stored by a release that did not store it.
-        key: The `key=` of the question.
-        words: A digest of its words, without its choices: these may be read from data that changes, such as free tables. None
-            if it was stored by a release that did not store it.
-        shown: A digest of its words and its choices.
-    """
+    # Only for the record: the id of the delivery that ended it, and the time at which that was received, in Unix seconds.
+    by: str
+    at: float
+    outcome: Literal["answered", "timed_out", "cancelled"]
+    text: str  # the text of the answer: of a message, of the chosen option, or of the operator
+    # The choice that the person meant, of those that were shown; the text, if it is none of them. Missing if none were shown.
+    choice: str
+    # The reason of `cancelled`: see `AskCancelled`. With `unreachable`, the text says why the person could not be asked.
+    reason: AskCancellation | Literal["unreachable"]
+    # Of an answer that came in another chat: the person in lower case, the chat, and the language of the question there.
+    person: str
+    chat: str
+    language: str | None
+    type: str  # of the event that answered, as is its body; both are missing if the operator answered
+    body: Any
+    result: Any  # the result of a wait such as `ctx.pay`, as JSON data, once it is known
 
-    verb: str | None
-    key: str | None
-    words: str | None
-    shown: str
 
-    def prompt(self, n: int, code: str) -> Prompt:
-        """Return the prompt of this question as the question `n` of its conversation, asked by the code with this digest."""
-        return Prompt(n, code, self.words or "", "" if self.key is None else _digest([self.verb, self.key]))
+class Wait(ABC):
+    """A payment, a location or votes, which a question waits for instead of words."""
 
-    def is_like(self, other: Identity) -> bool:
-        """Return True for the same question: the key is the same, or there is none and the words are the same.
+    verb: ClassVar[str]
 
-        An answer in words is no vote, no payment and no location, although new code has kept the `key=`.
+    @property
+    @abstractmethod
+    def words(self) -> Any:
+        """The arguments that tell two waits apart, as JSON data."""
+
+    @abstractmethod
+    def person(self, root: Event, turn_id: str) -> str:
+        """Return the `person` of a conversation that waits. It holds a space, which no handle does."""
+
+    @abstractmethod
+    async def begin(self, question: Question, prompt: Prompt, root: Event, ctx: Speaker) -> dict[str, Any]:
+        """Send what begins the wait, and return the fields of the `OpenQuestion`. Raises as `begin_wait` does."""
+
+    async def find(self, question: OpenQuestion, end: QuestionEnd, ctx: Speaker) -> Any:
+        """Return what Linq says about a wait that has ended so."""
+        return None
+
+    @abstractmethod
+    def judge(self, question: OpenQuestion, end: QuestionEnd, found: Any) -> QuestionEnd | None:
+        """Return the end of a wait with its result, given what `find` has found; None if it goes on.
+
+        Args:
+            end: The event that ended it, the timeout, or the end by the person or the operator.
         """
-        if self.key is not None or other.key is not None:
-            return self.key == other.key and self._has_method_of(other)
-        return self.has_words_of(other)
 
-    def has_words_of(self, other: Identity) -> bool:
-        is_same = self.shown == other.shown if None in (self.words, other.words) else self.words == other.words
-        return is_same and self._has_method_of(other)
-
-    def _has_method_of(self, other: Identity) -> bool:
-        return None in (self.verb, other.verb) or self.verb == other.verb
-
-
-def _digest(words: object) -> str:
-    return hashlib.blake2b(to_json(words), digest_size=8).hexdigest()
+    @abstractmethod
+    def result(self, end: QuestionEnd) -> Any:
+        """Return the result of the wait, as the method of the context returns it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,7 +395,10 @@ class Question:
         parts = [each.model_dump(mode="json") for each in bubbles(self.content)]
         wait = [] if self.wait is None else [self.wait.words]
         return Identity(
-            self.verb, self.key, _digest([parts or self.choices, *wait]), _digest([parts, self.choices, *wait])
+            self.verb,
+            self.key,
+            digest_of_words([parts or self.choices, *wait]),
+            digest_of_words([parts, self.choices, *wait]),
         )
 
     @property
@@ -437,9 +452,6 @@ class LookedUp(Data):
 
 _MOST_REFUSED: Final = 5
 """Most invalid answers that are kept until the question ends."""
-
-_WRITTEN: Final = ("message.received", "contact_card.received")
-"""The types of events that answer a question and do not name what they answer."""
 
 
 class OpenQuestion(Data):
@@ -500,19 +512,6 @@ class OpenQuestion(Data):
         except ValidationError:
             return None
 
-    def may_answer(self, event: Event) -> bool:
-        """Return False for a message, or a contact card, that was sent before what led to the question.
-
-        Any other event that answers names what it answers, such as a message of the question.
-        """
-        if self.since is None or event.type not in _WRITTEN or event.written_at is None:
-            return True
-        return event.written_at.timestamp() >= self.since
-
-    def may_answer_begun(self, event: Event) -> bool:
-        """Return True for a text that may answer the question which an interrupted run has begun before this one."""
-        return self.follows_begun and not self.may_answer(event)
-
     def with_refused(self, answer: Delivery) -> OpenQuestion:
         """Return the question with one more answer that was invalid, which replaces what the message said before."""
         others = [each for each in self.refused if webhook_of(each).message_key != answer.message_key]
@@ -555,28 +554,3 @@ def as_prompt(messages: Sequence[MessageContent]) -> tuple[dict[str, Any], ...]:
     """Return messages as JSON, to be sent again after a side answer."""
     plain = (message.model_copy(update={"effect": None, "reply_to": None}) for message in messages)
     return tuple(message.model_dump(mode="json", exclude_none=True) for message in plain)
-
-
-@lru_cache
-def code_digest(handler: Any) -> str:
-    """Return a digest of a handler's code and of the file that holds it.
-
-    The file is included for the functions that the handler calls. Both are equal in every process that runs the same
-    release of the bot on the same Python.
-    """
-    digest = hashlib.blake2b(digest_size=8)
-    code = getattr(inspect.unwrap(handler), "__code__", None)
-    if isinstance(code, CodeType):
-        _add(code, digest)
-        with contextlib.suppress(OSError):  # code without a file, such as that of a notebook
-            digest.update(Path(code.co_filename).read_bytes())
-    return digest.hexdigest()
-
-
-def _add(code: CodeType, digest: Any) -> None:
-    digest.update(code.co_code + repr(code.co_names).encode())
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            _add(constant, digest)
-        elif not isinstance(constant, frozenset):  # the order of its elements differs from process to process
-            digest.update(repr(constant).encode())

@@ -1,8 +1,6 @@
-"""The questions of a conversation: their records in the journal, their prompts, and the deliveries that end them.
+"""The questions of a conversation: as they are stored with it, how they are sent, and the deliveries that end them.
 
-A record is a journal entry with the safety class `ask`. The calls between two questions are a part of the conversation,
-whose name is in front of the slots of its calls. A prompt shows a question to the person: choices are a poll on
-iMessage, and a numbered list where there are no polls.
+A prompt shows a question to the person: choices are a poll on iMessage, and a numbered list where there are no polls.
 
 linqbot itself ends a question by a delivery, its ending. Timers become endings: the timeout of a question, an opt-out, a
 newer question, and a check whether the result of a wait is known. Others are stored at once: when the operator or a
@@ -12,22 +10,19 @@ never overtake an answer.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypedDict
 
 import structlog
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from linqbot.client.outcome import is_refused
 from linqbot.content.drafts import numbered_list
 from linqbot.content.sending import stopped_by, with_standing_refusal
 from linqbot.content.sent import Sent
-from linqbot.engine.opening import Opening
-from linqbot.engine.slots import OUTSIDE
-from linqbot.engine.state import Seen, joined
+from linqbot.engine.prompts import PROMPT, Prompt
 from linqbot.errors import (
     AskCancellation,
     AskCancelled,
@@ -38,19 +33,18 @@ from linqbot.errors import (
     Refused,
 )
 from linqbot.features.asking.admission import ENDING_ID, ENDING_TYPE, KIND
-from linqbot.features.asking.prompts import BegunPrompt, Prompt, begun_prompts, belongs_to_question, prompts_of
 from linqbot.features.asking.question import (
     AskedBefore,
-    Identity,
     LookedUp,
     OpenQuestion,
     Question,
+    QuestionEnd,
     as_prompt,
     cancel_words,
     text_to_show,
 )
 from linqbot.features.lookups import KnownChat, with_chat
-from linqbot.language.spoken import Language, spoken
+from linqbot.language.spoken import spoken
 from linqbot.linq.events.delivery import Delivery, decode, retention_mark
 from linqbot.linq.events.event import Event
 from linqbot.linq.events.lane import as_object, lane_of_chat
@@ -59,8 +53,8 @@ from linqbot.linq.events.parse import parse
 from linqbot.linq.handles import person_key
 from linqbot.linq.types.message import TextPart
 from linqbot.storage.backend import Storage
-from linqbot.storage.conversations import Conversation, ConversationStatus, ConversationSummary
-from linqbot.storage.journal import RECORDED, JournalEntry
+from linqbot.storage.conversations import ANYONE, Conversation, ConversationStatus
+from linqbot.storage.journal import JournalEntry
 from linqbot.storage.timers import Timer
 from linqbot.turn_events import AnswerResult, Observers, QuestionMet
 
@@ -94,9 +88,9 @@ def is_payment(person: str) -> bool:
     return person.partition(" ")[2].startswith(PAYMENT)
 
 
-def is_over_for(summary: ConversationSummary, person: str) -> bool:
-    """Return True if a conversation has shown a question to a person, for another chat's handler, that is over."""
-    return summary.person.startswith(f"{person} {OVER}")
+def is_for(of: str, person: str) -> bool:
+    """Return True if a person must answer a question, or must have answered one that is over, given the `person` of its conversation."""
+    return bool(person) and (of in (person, ANYONE) or of.startswith(f"{person} {OVER}"))
 
 
 def is_of_words(person: str) -> bool:
@@ -118,27 +112,6 @@ _WHY_CANCELLED: Final[dict[AskCancellation | AskRefusal, str]] = {
     "refused": "The question was not sent: a plugin refused it, or the bot is muted in the chat.",
     "unsupported": "This chat does not support it: locations are shared in direct iMessage chats only.",
 }
-
-
-class QuestionEnd(TypedDict, total=False):
-    """The end of a question, as it is stored."""
-
-    # Only for the record: the id of the delivery that ended it, and the time at which that was received, in Unix seconds.
-    by: str
-    at: float
-    outcome: Literal["answered", "timed_out", "cancelled"]
-    text: str  # the text of the answer: of a message, of the chosen option, or of the operator
-    # The choice that the person meant, of those that were shown; the text, if it is none of them. Missing if none were shown.
-    choice: str
-    # The reason of `cancelled`: see `AskCancelled`. With `unreachable`, the text says why the person could not be asked.
-    reason: AskCancellation | Literal["unreachable"]
-    # Of an answer that came in another chat: the person in lower case, the chat, and the language of the question there.
-    person: str
-    chat: str
-    language: str | None
-    type: str  # of the event that answered, as is its body; both are missing if the operator answered
-    body: Any
-    result: Any  # the result of a wait such as `ctx.pay`, as JSON data, once it is known
 
 
 def end_without_answer(outcome: QuestionEnd) -> AskTimeout | AskCancelled | PersonUnreachable:
@@ -165,133 +138,10 @@ class QuestionThen(TypedDict):
     question: dict[str, Any]  # the `OpenQuestion` as JSON data
 
 
-@dataclass(slots=True)
-class AskRecord:
-    """A question of a conversation, and how it ended."""
-
-    n: int  # the number of the record in the conversation
-    identity: Identity  # what the question is
-    # Its count among the questions that are like it, in the run that asked it: 1 for the first. None if it was recorded by
-    # a release that did not store it, until `records_of` counts.
-    nth: int | None
-    code: str  # a digest of the code that asked it
-    part: int = 0  # the number of the part that the question ended
-    seen: Seen = field(default_factory=Seen)  # what this part has seen
-    # The number of the part into which new code has put the question; None if it ended a part.
-    splits: int | None = None
-    opened: QuestionThen | None = None  # the conversation as it was then; None until the question is sent
-    # The times that the run which asked it has read in earlier parts that no question ended, by their number.
-    passed: Mapping[int, Sequence[float]] = field(default_factory=dict)
-    language: str | None = None  # the code of the language in which it was asked; None for English
-    outcome: QuestionEnd | None = None  # how it ended; None while it waits
-    entry: JournalEntry | None = None  # its journal entry; None if this run has asked the question
-    is_void: bool = False  # True if today's code has refused the answer, so that the question was asked again
-    is_used: bool = False  # True once the question was met in this run
-
-    @property
-    def slot(self) -> str:
-        return f"ask:{self.n}"
-
-    @property
-    def call(self) -> bytes:
-        verb, key, words, shown = self.identity
-        said = {"n": self.n, "key": key, "words": words, "digest": shown, "nth": self.nth, "code": self.code}
-        # Earlier releases need a number of the question in its run, and would give it the answer of the same number: none is 0.
-        said["number"] = 0
-        parts = {"part": self.part, "seen": self.seen.state, "times": self.seen.times, "left": self.seen.left}
-        asked: dict[str, Any] = {"splits": self.splits, "opened": self.opened, "asked_with": verb}
-        if self.language is not None:
-            asked["language"] = self.language
-        if self.passed:
-            asked["passed"] = self.passed
-        return to_json({"noun": "ctx", "verb": "ask", **said, **parts, **asked})
-
-    @property
-    def has_answer_left(self) -> bool:
-        """True if the question has ended, and no question of this run has met the record yet."""
-        return self.outcome is not None and not self.is_used and not self.is_void
-
-    def written_to(self, entry: JournalEntry, ended_by: Delivery) -> JournalEntry:
-        """Return the journal entry with the end of the question; the turn of `ended_by` stores it."""
-        if self.is_void:
-            return replace(entry, status="refused", answer=None)
-        if self.outcome is None:
-            return entry
-        ended: QuestionEnd = {**self.outcome, "by": ended_by.id, "at": ended_by.received_at}
-        return replace(entry, status="accepted", answer=to_json(ended))
-
-    def event(self, chat_id: str) -> Event | None:
-        """Return the event that answered the question; None if the operator did, or if it was not answered."""
-        if self.outcome is None or "body" not in self.outcome:
-            return None
-        return event_of(self.outcome, chat_id)
-
-
 def event_of(outcome: QuestionEnd, chat_id: str) -> Event:
     """Return the event that answered a question. An event without a chat gets that of the question."""
     event = parse(Delivery("i.answer", lane_of_chat(chat_id), outcome["type"], b"", 0.0, decoded=outcome["body"]))
     return event if event.chat_id is not None else event.model_copy(update={"chat_id": chat_id})
-
-
-def record_of(entry: JournalEntry) -> AskRecord:
-    said = from_json(entry.call)
-    return AskRecord(
-        said["n"],
-        Identity(said.get("asked_with"), said["key"], said.get("words"), said["digest"]),
-        said.get("nth"),
-        said["code"],
-        said["part"],
-        Seen(said["seen"], said.get("times", ()), said.get("left", {})),
-        said["splits"],
-        said.get("opened"),
-        {int(part): times for part, times in said.get("passed", {}).items()},
-        said.get("language"),
-        from_json(entry.answer) if entry.answer else None,
-        entry,
-        is_void=entry.status == "refused",
-    )
-
-
-def records_of(entries: Iterable[JournalEntry]) -> list[AskRecord]:
-    """Return the questions among the journal entries of a conversation, in order."""
-    records = [record_of(entry) for entry in entries if entry.safety == "ask"]
-    for place, record in enumerate(records):
-        if record.nth is None:
-            before = (each for each in records[:place] if each.identity.is_like(record.identity))
-            record.nth = 1 + sum(not each.is_void for each in before)
-    return records
-
-
-def record_with_answer(records: Sequence[AskRecord], identity: Identity, nth: int) -> AskRecord | None:
-    """Return the record that answers a question, the n-th that is like it in this run; None if there is none.
-
-    That is the record of the same key, or without a key of the same words: the first time of its words belongs to the first
-    time. A question that has got a key since then keeps the answer to its words, if these were asked once.
-    """
-    left = [each for each in records if each.has_answer_left]
-    like = (each for each in left if each.nth == nth and each.identity.is_like(identity))
-    if (found := next(like, None)) is not None or identity.key is None:
-        return found
-    if any(each.identity.is_like(identity) for each in records):
-        return None
-    same = [each for each in left if each.identity.key is None and each.identity.has_words_of(identity)]
-    return same[0] if len(same) == 1 else None
-
-
-def part_name(n: int) -> str:
-    """Return the name of the part that follows the question `n`; 0 is the part before all questions."""
-    return f"@{n}:" if n else ""
-
-
-def by_part(entries: Iterable[JournalEntry]) -> dict[str, list[JournalEntry]]:
-    """Return the entries of calls by the name of their part, without the calls that ask questions."""
-    found: dict[str, list[JournalEntry]] = {}
-    for entry in entries:
-        if entry.safety in RECORDED or belongs_to_question(entry) or entry.slot.startswith(OUTSIDE):
-            continue
-        part = entry.slot.partition(":")[0] + ":" if entry.slot.startswith("@") else ""
-        found.setdefault(part, []).append(entry)
-    return found
 
 
 BY_OPERATOR: Final[QuestionEnd] = {"outcome": "cancelled", "reason": "operator"}
@@ -343,6 +193,11 @@ class Ending:
     conversation: str  # the id of the conversation
     n: int  # the number of the question; the ending is void if the conversation has gone on
     outcome: QuestionEnd  # how the question ends
+
+
+def answering(outcome: QuestionEnd, chat_id: str) -> Event | None:
+    """Return the event that answered a question; None if the operator did, or if it was not answered."""
+    return event_of(outcome, chat_id) if "body" in outcome else None
 
 
 def ending_of(delivery: Delivery) -> Ending | None:
@@ -531,108 +386,6 @@ def ids_of(sent: Sent) -> tuple[str, ...]:
     return tuple(message.id for message in sent.messages)
 
 
-class Past:
-    """The past of the conversation that a turn continues: its questions in order. Empty if the handler begins with this turn.
-
-    `live` is the question that the event of this turn answers or ends; None if there is none.
-    """
-
-    def __init__(self, opening: Opening, question: OpenQuestion | None, outcome: QuestionEnd | None) -> None:
-        self.records: list[AskRecord] = []
-        self.live: AskRecord | None = None
-        self._known = opening.known
-        # The entries of calls, by the name of their part; and by its number what a part has seen, the times that it has
-        # read, and the language in which it was said.
-        self._parts: dict[str, list[JournalEntry]] = {}
-        self._seen: dict[int, Seen] = {}
-        self._times: dict[int, Sequence[float]] = {}
-        # The times that were read before each question, by the number of the question, and the first question behind each part.
-        self._read_before: dict[int, Sequence[float]] = {}
-        self._first_after: dict[int, int] = {}
-        self._languages: dict[int, str | None] = {}
-        self._met: Counter[tuple[str | None, ...]] = Counter()  # the questions that this run has come to
-        self._begun: list[BegunPrompt] | None = None
-        if opening.conversation is None:
-            return
-        assert question is not None
-        self.records = records_of(opening.known)
-        for record in self.records:
-            if record.n == question.n:
-                self.live = record
-                record.outcome = outcome
-        self._parts = by_part(opening.known)
-        self._seen = {record.part: record.seen for record in self.records}
-        # The first run of a part counts: a question that new code has put into it cuts the times off.
-        for record in self.records:
-            self._languages.setdefault(record.part, record.language)
-            if record.seen.times:
-                self._first_after.setdefault(record.part, record.n)
-            self._read_before[record.n] = record.seen.times
-            for part, times in (*record.passed.items(), (record.part, record.seen.times)):
-                self._times.setdefault(part, times)
-
-    @property
-    def begun(self) -> list[BegunPrompt]:
-        """The prompts that interrupted runs have begun, and whose questions are not on record."""
-        if self._begun is None:
-            self._begun = begun_prompts(self._known)
-        return self._begun
-
-    @property
-    def has_unused_answer(self) -> bool:
-        """True if there is an answer that the handler has not come to in this run."""
-        return any(each.has_answer_left for each in self.records)
-
-    def count(self, identity: Identity) -> int:
-        """Note that this run has come to a question. Return its count among those of the run that are like it."""
-        name = (identity.verb, identity.key, identity.words if identity.key is None else None)
-        self._met[name] += 1
-        return self._met[name]
-
-    def times_of(self, part: int) -> Sequence[float]:
-        """Return the times that the first run of a part has read, and then when it ended; empty if no run has ended it."""
-        return self._times.get(part, ())
-
-    def first_after(self, part: int) -> int | None:
-        """Return the number of the question to which a part has led first; None if it has led to none."""
-        return self._first_after.get(part)
-
-    def times_before(self, n: int) -> Sequence[float]:
-        """Return the times that were read in the part that led to the question `n`, and then when it was asked."""
-        return self._read_before.get(n, ())
-
-    def language_of(self, part: int, present: Language, named: Callable[[str | None], Language]) -> Language:
-        """Return the language in which a part was said that a question has ended, else the present one."""
-        return named(self._languages[part]) if part in self._languages else present
-
-    def calls_of(self, part: int) -> Sequence[JournalEntry]:
-        """Return the journal entries of the calls of a part, without those that ask questions."""
-        return self._parts.get(part_name(part), ())
-
-    def calls_since(self, part: int, asked: AskRecord) -> list[JournalEntry]:
-        """Return the entries of the calls of a part, and of those that asked the question after it."""
-        return [*self.calls_of(part), *prompts_of(asked.n, self._known)]
-
-    def seen_in(self, part: int) -> Seen:
-        return self._seen.get(part, Seen())
-
-    def replaced_from(self, part: int) -> Seen | None:
-        """Return what the runs saw and left whose place this run takes from a part on.
-
-        It takes the place of the part's own run, and of those of later parts if their questions are gone as well. None if
-        these parts do not lead to the open question.
-        """
-        if self.live is None:
-            return None
-        runs = [self.live]
-        while runs[0].part != part:
-            before = next((record for record in self.records if record.n == runs[0].part), None)
-            if before is None:
-                return None
-            runs.insert(0, before)
-        return joined([record.seen for record in runs])
-
-
 def looked_up(root: Event, after_ask: AskedBefore | None) -> dict[str, Any]:
     """Return the fields of an `OpenQuestion` that say what was looked up for the event that began the conversation."""
     if isinstance(root, MessageReceived):
@@ -659,3 +412,39 @@ def root_of(asked: Asked) -> Event:
 
 def _with(message: Event, found: OpenQuestion | LookedUp) -> Event:
     return message.model_copy(update={"replies_to_me": found.replies_to_me, "answers": found.answers})
+
+
+# The labels of calls that say something about a question
+
+AGAIN: Final = f"{PROMPT}again"
+"""The label of a call that asks the question of another chat's handler again, after a handler of this chat has answered."""
+
+
+def refusal_label(n: int, tries: int) -> str:
+    """Return the label of the call that says why an answer to the question `n` was not taken."""
+    return f"{PROMPT}{n}.{tries}"
+
+
+def explains_refusal(entry: JournalEntry) -> bool:
+    """Return True if a call says why an answer was not taken: its slot ends like `k:?2.1`.
+
+    No refused answer is kept, so a dry deploy cannot make such a call again.
+    """
+    named, _, number = entry.slot.rpartition(f":{PROMPT}")
+    question, dot, tries = number.partition(".")
+    return bool(dot) and named.rpartition(":")[2] == "k" and question.isdecimal() and tries.isdecimal()
+
+
+def decision_label(n: int) -> str:
+    """Return the label of the call that says in the chat of the handler who has decided the question `n`."""
+    return f"{PROMPT}{n}d"
+
+
+def end_label(n: int) -> str:
+    """Return the label of the call that cancels at Linq what the question `n` has waited for."""
+    return f"{PROMPT}{n}x"
+
+
+def asks_again(entry: JournalEntry) -> bool:
+    """Return True if a call asks the question of another chat's handler again. It belongs to no turn of this chat."""
+    return entry.slot.endswith(f":{AGAIN}")

@@ -20,8 +20,8 @@ from linqbot.engine.turn import Kind, Turn, origin_of
 from linqbot.errors import LinqApiError, MessageGone, Muted, Refused, RuleBroken
 from linqbot.features.asking.arrivals import Arrival, with_arrival
 from linqbot.features.asking.elsewhere import IN_CHAT, TO_PERSON, Errand
-from linqbot.features.asking.question import OpenQuestion
-from linqbot.features.asking.records import OVER, Asked, QuestionEnd, timed_out, timeout
+from linqbot.features.asking.question import OpenQuestion, QuestionEnd
+from linqbot.features.asking.records import OVER, Asked, timed_out, timeout
 from linqbot.features.broadcasts import send_to
 from linqbot.features.mute import waits
 from linqbot.features.notices import say

@@ -17,7 +17,7 @@ from simulated_crash import begun, crash
 
 from linqbot import Context, LinqUnavailable, MessageReceived
 from linqbot.client.call import ApiResponse
-from linqbot.features.asking.prompts import begun_prompts
+from linqbot.engine.prompts import begun_prompts
 
 _versions = itertools.count()
 Interruption: TypeAlias = Callable[[Talk], Awaitable[None]]

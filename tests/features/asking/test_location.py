@@ -10,7 +10,7 @@ from fakes import CHAT, LINE, PERSON, envelope, tapback
 
 from linqbot import AskCancelled, AskTimeout, Context, LinqApiError, MessageReceived
 from linqbot.client.call import ApiResponse
-from linqbot.features.asking.waits import look_again_after_s
+from linqbot.features.asking.event_waits import look_again_after_s
 
 
 async def near(message: MessageReceived, ctx: Context) -> None:

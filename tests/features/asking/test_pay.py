@@ -13,7 +13,7 @@ from simulated_crash import crash
 from linqbot import AskCancelled, BotError, Context, Declined, Expired, LinqApiError, MessageReceived, Paid, RateLimited
 from linqbot.client.call import ApiResponse
 from linqbot.events import PaymentSucceeded
-from linqbot.features.asking.waits import PaymentWait
+from linqbot.features.asking.event_waits import PaymentWait
 
 
 async def soup(message: MessageReceived, ctx: Context) -> None:

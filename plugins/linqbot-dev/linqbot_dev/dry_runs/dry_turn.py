@@ -18,8 +18,9 @@ from linqbot.engine.failure import TurnFailure
 from linqbot.engine.reasons import KEPT
 from linqbot.engine.slots import OUTSIDE_FIRST, is_in_step, is_outside_of_answer, outside_of_answer
 from linqbot.engine.turn_journal import TurnJournal
+from linqbot.engine.waits import WaitRecord, record_of, record_with_end
 from linqbot.errors import LeaseLost, Muted, Suspended, error_name
-from linqbot.features.asking.records import Asked, AskRecord, ending, record_of, record_with_answer
+from linqbot.features.asking.records import Asked, ending
 from linqbot.features.later import CANCEL, KIND, TurnTimers
 from linqbot.features.muted_chats import Mute, mute_chat
 from linqbot.features.overlap import IncomingCalls
@@ -162,9 +163,9 @@ class DryTurn(MemoryStorage):
             calls.note(said.get("incoming", ()))
         return from_json(entry.answer or b"null")
 
-    def answered(self, asked: AskRecord) -> AskRecord | None:
+    def answered(self, asked: WaitRecord) -> WaitRecord | None:
         """Return the question on record that a question of this run is, as the engine finds it; None if it is a new one."""
-        return record_with_answer(self._questions, asked.identity, asked.nth or 1)
+        return record_with_end(self._questions, asked.identity, asked.nth or 1)
 
     async def result(self) -> RunResult:
         timers = await super().scheduled(limit=ALL)

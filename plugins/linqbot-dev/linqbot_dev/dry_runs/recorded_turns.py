@@ -23,22 +23,22 @@ from pydantic_core import to_json
 
 from linqbot.client.call import Call
 from linqbot.engine.call_lookup import content_of, stop_of
+from linqbot.engine.prompts import prompts_of
 from linqbot.engine.slots import OUTSIDE_FIRST, digest, is_outside_of_answer, stream_of, timer_slot
 from linqbot.engine.steps import steps_on_record
 from linqbot.engine.turn_journal import journal_key
+from linqbot.engine.waits import WaitRecord, part_name, record_of, records_of
 from linqbot.errors import Muted
 from linqbot.features.asking.admission import ENDING_ID
 from linqbot.features.asking.elsewhere import brought
-from linqbot.features.asking.prompts import asks_again, explains_refusal, prompts_of
-from linqbot.features.asking.question import OpenQuestion
+from linqbot.features.asking.judge import Answer, CountedVote, Ends, judge
+from linqbot.features.asking.question import OpenQuestion, QuestionEnd
 from linqbot.features.asking.records import (
-    AskRecord,
-    QuestionEnd,
+    Asked,
+    asks_again,
     ending_of,
+    explains_refusal,
     is_wait,
-    part_name,
-    record_of,
-    records_of,
 )
 from linqbot.features.asking.shown import WHYS
 from linqbot.features.handoff import HANDOFF_KIND, RELAY_STEP
@@ -46,7 +46,6 @@ from linqbot.features.later import StoredSend
 from linqbot.features.mute import MUTED_STEP
 from linqbot.linq.events.delivery import Delivery
 from linqbot.linq.events.lane import chat_of_lane, lane_of_chat
-from linqbot.linq.events.message import MessageReceived
 from linqbot.linq.events.parse import parse, understood
 from linqbot.linq.handles import person_key
 from linqbot.linq.types.message import MessageContent, Part, TextPart
@@ -104,7 +103,7 @@ def compared(entries: Iterable[JournalEntry]) -> Iterator[ComparedCall]:
             yield of_entry(entry)
 
 
-def _brought(record: AskRecord) -> Iterator[ComparedCall]:
+def _brought(record: WaitRecord) -> Iterator[ComparedCall]:
     """Yield what a question shows to people in their own chats, and what the chat of its handler reads meanwhile."""
     if record.opened is None:
         return
@@ -195,7 +194,7 @@ class RecordedTurn:
         return [entry for entry in self.entries if _is_call(entry)]
 
     @property
-    def questions(self) -> list[AskRecord]:
+    def questions(self) -> list[WaitRecord]:
         records = records_of(self.entries)
         for record in records:
             if self.dead_answer is not None and record.n == self.dead_answer[0]:
@@ -225,18 +224,19 @@ class RecordedTurn:
 
 
 class Failed(NamedTuple):
-    n: int  # the number of the question
+    asked: Asked  # the question whose conversation has failed
     answer: str  # the id of the dead letter that answered it
 
 
-def _outcome_of(delivery: Delivery) -> QuestionEnd:
-    end = ending_of(delivery) if delivery.id.startswith(ENDING_ID) else None
-    if end is not None:
-        return {**end.outcome, "at": delivery.received_at}
-    event = parse(delivery)
-    text = event.text if isinstance(event, MessageReceived) else ""
-    at = delivery.received_at
-    return {"outcome": "answered", "text": text, "type": delivery.type, "body": delivery.content, "at": at}
+def _end_of(asked: Asked, answer: Delivery) -> QuestionEnd | None:
+    """Return the end of a question by the dead letter that answered it, as the engine finds it when it is put back."""
+    if answer.id.startswith(ENDING_ID):
+        ending = ending_of(answer)
+        end = None if ending is None else ending.outcome
+    else:
+        verdict = judge(asked, Answer(parse(answer), answer, is_put_back=True))
+        end = verdict.end if isinstance(verdict, Ends | CountedVote) else None
+    return None if end is None else {**end, "at": answer.received_at}
 
 
 async def _newest_entries(
@@ -316,7 +316,7 @@ class OpenThen:
 
 async def open_then(
     entry: JournalEntry,
-    record: AskRecord,
+    record: WaitRecord,
     entries: Sequence[JournalEntry],
     failed: Mapping[str, Failed],
     storage: Storage,
@@ -348,7 +348,11 @@ async def open_then(
     )
     ended_at = outcome.get("at", opened["until"])
     failure = failed.get(entry.turn)
-    if failure and failure.n == record.n and (dead := await storage.dead_letter(failure.answer)) is not None:
+    if (
+        failure
+        and failure.asked.question.n == record.n
+        and (dead := await storage.dead_letter(failure.answer)) is not None
+    ):
         ended_at = dead.delivery.received_at
     is_last = entry is [each for each in entries if each.safety == "ask"][-1]
     has_timed_out = outcome.get("outcome") == "timed_out" and is_last and not is_wait(conversation.person)
@@ -394,7 +398,8 @@ class ChosenTurns:
         later = {found: calls async for found, calls in _later(self.storage, delivery, replay, entries)}
         dead_answer, failed = None, self._failed.get(delivery.id)
         if failed is not None and (answer := await self.storage.dead_letter(failed.answer)) is not None:
-            dead, dead_answer = answer, (failed.n, _outcome_of(answer.delivery))
+            end = _end_of(failed.asked, answer.delivery)
+            dead, dead_answer = answer, None if end is None else (failed.asked.question.n, end)
         return RecordedTurn(delivery, replay, entries, dead, dead_answer, later, self._conversations_at(delivery))
 
     def _conversations_at(self, delivery: Delivery) -> list[Conversation]:
@@ -452,9 +457,9 @@ async def chosen_turns(
 async def _failed(storage: Storage) -> dict[str, Failed]:
     found = {}
     for conversation in await storage.conversations(limit=_MOST_CONVERSATIONS):
-        question = OpenQuestion.model_validate_json(conversation.question)
-        if conversation.status == "failed" and question.failed_by is not None:
-            found[conversation.id] = Failed(question.n, question.failed_by)
+        asked = Asked(conversation, OpenQuestion.model_validate_json(conversation.question))
+        if conversation.status == "failed" and asked.question.failed_by is not None:
+            found[conversation.id] = Failed(asked, asked.question.failed_by)
     return found
 
 
@@ -474,7 +479,7 @@ async def _earlier(storage: Storage, selection: Selection, meant: Sequence[str])
     return [each for each in found if each not in known]
 
 
-def _answered_by(record: AskRecord) -> list[str]:
+def _answered_by(record: WaitRecord) -> list[str]:
     """Return the ids of the deliveries that ended a question.
 
     An event that came from outside of the chat has two: its own delivery, and the ending that was made of it.

@@ -95,6 +95,24 @@ async def test_a_handler_that_failed_after_an_answer_runs_from_the_first_deliver
     assert texts(group) == []
 
 
+async def test_an_answer_that_failed_means_what_it_meant_then(day: Day) -> None:
+    def ask(*, fails: bool) -> Any:
+        async def size(message: MessageReceived, ctx: Context) -> None:
+            chosen = await ctx.ask("Which size?", choices=["S", "M"])
+            await ctx.reply(f"One {chosen}.")
+            if fails:
+                raise ValueError
+
+        return size
+
+    day.deploy(ask(fails=True))
+    day.linq.will_answer("chats.polls.create", poll_made("s", "m"))
+    await day.say("hi")
+    await day.receive(poll_vote("m"))
+    group = the_group(await day.compared(ask(fails=False)))
+    assert (group.kind, texts(group)) == ("fixed failure", [])
+
+
 async def test_a_dead_answer_whose_conversation_is_not_kept_cannot_be_compared(tmp_path: Path) -> None:
     async def ask(message: MessageReceived, ctx: Context) -> None:
         await ctx.ask("Your name?")

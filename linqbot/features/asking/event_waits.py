@@ -1,4 +1,4 @@
-"""Waits: `ctx.pay`, `ctx.location` and `ctx.vote` on the mechanism of `ctx.ask`.
+"""Waits that an event ends: `ctx.pay`, `ctx.location` and `ctx.vote` on the mechanism of `ctx.ask`.
 
 A wait is a question that an event ends instead of words. Other messages of the person are handled as usual while it is
 open, so it takes no place from a question, and several payments may be open at once. A request that has not led to a
@@ -9,8 +9,9 @@ open, and a timer looks again, a few times a minute at most.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
@@ -20,8 +21,8 @@ from linqbot.client.client import Client
 from linqbot.client.outcome import NO_LOCATION, Refusal, is_refused, meaning_of, shares_location
 from linqbot.content.sending import stopped_by
 from linqbot.content.sent import Sent
+from linqbot.engine.prompts import Prompt
 from linqbot.errors import AskTimeout, BotError, LinqApiError, Refused
-from linqbot.features.asking.prompts import Prompt, end_label
 from linqbot.features.asking.question import (
     Ballot,
     Declined,
@@ -31,7 +32,9 @@ from linqbot.features.asking.question import (
     Paid,
     PaymentResult,
     Question,
+    QuestionEnd,
     VoteResult,
+    Wait,
     cancel_words,
     text_to_show,
 )
@@ -39,8 +42,8 @@ from linqbot.features.asking.records import (
     LOCATION,
     PAYMENT,
     VOTE,
-    QuestionEnd,
     cancelled_for,
+    end_label,
     ids_of,
     refusal_of,
     send_choices,
@@ -66,7 +69,7 @@ _LONGEST_LOOK_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class PaymentWait:
+class PaymentWait(Wait):
     """The arguments of `ctx.pay`. Raises BotError if one cannot be right."""
 
     verb: ClassVar = "ctx.pay"
@@ -85,46 +88,41 @@ class PaymentWait:
 
     @property
     def words(self) -> Any:
-        """The arguments that tell two waits apart, as JSON data."""
         return ["pay", self.amount, CURRENCY]
 
     def person(self, root: Event, turn_id: str) -> str:
-        """Return the `person` of a conversation that waits. It holds a space, which no handle does."""
         return f"{_asked(root)} {PAYMENT}{turn_id}"
 
     async def begin(self, question: Question, prompt: Prompt, root: Event, ctx: Speaker) -> dict[str, Any]:
-        """Send what begins the wait, and return the fields of the `OpenQuestion`. Raises as `begin_wait` does."""
         made, sent = await self._request(root, prompt.label, ctx)
         if refusal_of(sent) is not None:
             await _close_request(made.id, f"{prompt.label}x", ctx.client)
         text = f"{self.description}: {self._price}"
         return {"waits_for": "payment", "payment": made.id, "messages": ids_of(sent), "text": text}
 
-    async def end(self, question: OpenQuestion, outcome: QuestionEnd, ctx: Speaker) -> QuestionEnd:
-        """Return the end of a payment with its result. A request that was not paid is cancelled at Linq first.
+    async def find(self, question: OpenQuestion, end: QuestionEnd, ctx: Speaker) -> PaymentRequest | None:
+        """Cancel a request at Linq that was not paid. Return it if it was paid before that."""
+        if _event_of(end) in ("payment.succeeded", "payment.canceled", "payment.expired"):
+            return None
+        return await _close_request(question.payment or "", end_label(question.n), ctx.client)
 
-        The outcome is the event that ended it, the timeout, or the end by the person or the operator.
-        """
-        payment = question.payment or ""
-        event = outcome.get("type") if outcome["outcome"] == "answered" else None
+    def judge(self, question: OpenQuestion, end: QuestionEnd, found: PaymentRequest | None) -> QuestionEnd:
+        payment, event = question.payment or "", _event_of(end)
         if event == "payment.succeeded":
-            data = outcome["body"]["data"]
-            return _paid(outcome, payment, data.get("amount", self.amount), data.get("currency", CURRENCY))
+            data = end["body"]["data"]
+            return _paid(end, payment, data.get("amount", self.amount), data.get("currency", CURRENCY))
         if event == "payment.canceled":
             # The bot never cancels a request that it waits for: other code of the account did, or a person in a dashboard.
             return {"outcome": "cancelled", "reason": "operator"}
-        if event != "payment.expired":
-            paid = await _close_request(payment, end_label(question.n), ctx.client)
-            if paid is not None:
-                return _paid({"outcome": "answered"}, payment, paid.amount, paid.currency)
-        if outcome["outcome"] == "cancelled":
-            return outcome
+        if found is not None:
+            return _paid({"outcome": "answered"}, payment, found.amount, found.currency)
+        if end["outcome"] == "cancelled":
+            return end
         status = "declined" if event == "payment.declined" else "expired"
-        return {**outcome, "outcome": "answered", "result": {"status": status, "request_id": payment}}
+        return {**end, "outcome": "answered", "result": {"status": status, "request_id": payment}}
 
-    def result(self, outcome: QuestionEnd) -> PaymentResult:
-        """Return the result of the wait, as the method of the context returns it."""
-        result = outcome["result"]
+    def result(self, end: QuestionEnd) -> PaymentResult:
+        result = end["result"]
         if result["status"] == "paid":
             return Paid(result["request_id"], result["amount"], result["currency"])
         return Declined(result["request_id"]) if result["status"] == "declined" else Expired(result["request_id"])
@@ -169,6 +167,10 @@ class PaymentWait:
         return made, await ctx.reply(link, key=f"{label}l")
 
 
+def _event_of(end: QuestionEnd) -> str | None:
+    return end.get("type") if end["outcome"] == "answered" else None
+
+
 async def _close_request(payment: str, label: str, client: Client) -> PaymentRequest | None:
     """Cancel a payment request at Linq. Return it if it was paid before that."""
     try:
@@ -183,14 +185,14 @@ async def _close_request(payment: str, label: str, client: Client) -> PaymentReq
     return None
 
 
-def _paid(outcome: QuestionEnd, payment: str, amount: int, currency: str) -> QuestionEnd:
+def _paid(end: QuestionEnd, payment: str, amount: int, currency: str) -> QuestionEnd:
     paid = {"status": "paid", "request_id": payment, "amount": amount, "currency": currency}
-    return {**outcome, "result": paid}
+    return {**end, "result": paid}
 
 
 @dataclass(frozen=True, slots=True)
-class LocationWait:
-    """`ctx.location`, whose arguments are those of the question. Its methods are like those of `PaymentWait`."""
+class LocationWait(Wait):
+    """`ctx.location`, whose arguments are those of the question."""
 
     verb: ClassVar = "ctx.location"
     words: ClassVar[Any] = ["location"]
@@ -206,23 +208,28 @@ class LocationWait:
         sent = await ctx.reply(*question.content, key=prompt.label)
         return {**opened, "messages": ids_of(sent), "text": text_to_show(question.messages(numbered=False))}
 
-    async def end(self, question: OpenQuestion, outcome: QuestionEnd, ctx: Speaker) -> QuestionEnd | None:
-        """Return the end of the wait with the location; None if the person shares it but was not located yet."""
-        if outcome["outcome"] != "answered" or "result" in outcome:
-            return outcome
-        body: Any = outcome.get("body")
+    async def find(self, question: OpenQuestion, end: QuestionEnd, ctx: Speaker) -> Sequence[LocationFeature]:
+        """Return where the people of the chat are, if one of them has shared it."""
+        if end["outcome"] != "answered" or "result" in end:
+            return ()
+        return (await ctx.client.chats.location.retrieve(ctx.chat_id)).data.features
+
+    def judge(self, question: OpenQuestion, end: QuestionEnd, found: Sequence[LocationFeature]) -> QuestionEnd | None:
+        if end["outcome"] != "answered" or "result" in end:
+            return end
+        body: Any = end.get("body")
         data = body["data"] if body else {}
         handles = {person_key(str(data.get("shared_by") or "")), question.asked}
-        features = (await ctx.client.chats.location.retrieve(ctx.chat_id)).data.features
         # An Apple ID may share under its e-mail address, and a direct chat has no other person.
-        fitting = [each for each in features if person_key(each.properties.handle) in handles] or features
-        return {**outcome, "result": to_jsonable_python(_location_in(fitting[0]))} if fitting else None
+        fitting = [each for each in found if person_key(each.properties.handle) in handles] or found
+        # Without one, the phone was not located yet.
+        return {**end, "result": to_jsonable_python(_location_in(fitting[0]))} if fitting else None
 
-    def result(self, outcome: QuestionEnd) -> Location:
+    def result(self, end: QuestionEnd) -> Location:
         """Return the location. Raises AskTimeout if none came."""
-        if outcome["outcome"] == "timed_out":
+        if end["outcome"] == "timed_out":
             raise AskTimeout("No location came in time.")
-        return TypeAdapter(Location).validate_python(outcome["result"])
+        return TypeAdapter(Location).validate_python(end["result"])
 
 
 async def _request_location(root: Event, label: str, ctx: Speaker) -> bool:
@@ -256,11 +263,8 @@ def look_again_after_s(looks: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class VoteWait:
-    """The argument of `ctx.vote` that is none of a question. Raises BotError if it cannot be right.
-
-    Its methods are like those of `PaymentWait`.
-    """
+class VoteWait(Wait):
+    """The argument of `ctx.vote` that is none of a question. Raises BotError if it cannot be right."""
 
     verb: ClassVar = "ctx.vote"
 
@@ -295,23 +299,19 @@ class VoteWait:
         opened = {"waits_for": "votes", "ballot": ballot, "messages": shown.ids, "poll": poll, "since": shown.at}
         return {**opened, "text": text, "cancel": cancel}
 
-    async def end(self, question: OpenQuestion, outcome: QuestionEnd, ctx: Speaker) -> QuestionEnd:
-        if outcome["outcome"] == "cancelled" or "result" in outcome or question.ballot is None:
-            return outcome
-        return {**outcome, "result": question.ballot.result()}
+    def judge(self, question: OpenQuestion, end: QuestionEnd, found: None) -> QuestionEnd:
+        if end["outcome"] == "cancelled" or "result" in end or question.ballot is None:
+            return end
+        return {**end, "result": question.ballot.result()}
 
-    def result(self, outcome: QuestionEnd) -> VoteResult:
-        result = outcome["result"]
+    def result(self, end: QuestionEnd) -> VoteResult:
+        result = end["result"]
         votes: dict[str, tuple[str, ...]] = {}
         counts = dict.fromkeys(result["choices"], 0)
         for handle, choice in result["votes"]:
             votes[handle] = (*votes.get(handle, ()), choice)
             counts[choice] += 1
         return VoteResult(votes, counts, result["is_complete"])
-
-
-Wait: TypeAlias = PaymentWait | LocationWait | VoteWait
-"""What a question waits for instead of words."""
 
 
 def _asked(root: Event) -> str:
