@@ -28,7 +28,8 @@ from linqbot.options import check_timezone
 from linqbot.parse.yes_or_no import yes_no
 
 if TYPE_CHECKING:
-    from linqbot.bot.context import AskOptions, Context
+    from linqbot.bot.context import Context
+    from linqbot.features.asking.verbs import AskOptions
 
 M = TypeVar("M", bound=BaseModel)
 
