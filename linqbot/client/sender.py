@@ -15,12 +15,12 @@ an attempt is read by `outcome.py`, which also decides on the next attempt.
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 from uuid import uuid4
 
@@ -59,8 +59,17 @@ SLOWEST_UPLOAD_BYTES_PER_S: Final = 64 * 2**10
 
 _UPLOAD: Final = Call("attachments.upload", "PUT", "/", "natural")
 
-Attempt: TypeAlias = Callable[[Call], Awaitable[ApiResponse | AttemptFailure]]
-"""Makes one attempt of a call."""
+
+@dataclass(slots=True)
+class _Failures:
+    """The failed attempts of a call.
+
+    Attributes:
+        may_be_made: True if Linq may have made the call in one of them.
+    """
+
+    count: int = 0
+    may_be_made: bool = False
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -107,11 +116,10 @@ class Sender:
         # V2 takes the same key under another name.
         self._fields_of_v2 = _fields(self._origin.authority, {"X-LINQ-INTEGRATION-TOKEN": api_key})
 
-    async def run(self, call: Call, attempt_once: Attempt | None = None) -> ApiResponse:
+    async def run(self, call: Call) -> ApiResponse:
         """Send a call. If it fails and may be repeated, wait and send it again.
 
-        A keyed call without a key gets a key here: without it, a retry could send a second message. `attempt_once`
-        makes one attempt in place of a call to Linq's API.
+        A keyed call without a key gets a key here: without it, a retry could send a second message.
 
         Raises:
             RateLimited: 429 after the last retry, or Linq asks for a longer wait than `max_wait_s`.
@@ -121,48 +129,52 @@ class Sender:
         """
         if call.safety == "keyed" and call.key is None:
             call = call.with_key(str(uuid4()))
-        attempt_once = attempt_once or self._attempt
-        attempt, may_be_made = 0, False
+        failures = _Failures()
         while True:
-            outcome = await attempt_once(call)
+            wire = self._wire or self._open()
+            key, request = self.api_key, self._request(call)
+            outcome: ApiResponse | AttemptFailure
+            try:
+                with TimeLimit(self._alarms, self.timeout_s):
+                    response = await wire.send(request)
+            except (TransportError, TimeoutError) as error:
+                outcome = _without_response(error, call, request, self.timeout_s)
+            else:
+                outcome = outcome_of_call(call, response, clock=self.clock, secret=key)
             if isinstance(outcome, ApiResponse):
                 return outcome
-            if may_be_made and is_deleted_before(call, outcome.error):
+            if failures.may_be_made and is_deleted_before(call, outcome.error):
                 return ApiResponse(204)
-            may_be_made = may_be_made or (outcome.sent and isinstance(outcome.error, LinqUnavailable))
-            wait_s = None
-            if attempt < self.max_retries:
-                wait_s = pause_s(call, outcome, attempt, max_wait_s=self.max_wait_s, jitter=_jitter())
-            if wait_s is not None:
-                await self.clock.wait_until(self.clock.now() + wait_s)
-            # After a close the failed attempt is reported: "This Client is closed" would hide that Linq may have made the call.
-            if wait_s is None or self._closed:
-                if isinstance(outcome.error, LinqUnavailable):
-                    outcome.error.is_unsent = not may_be_made
-                raise outcome.error
-            attempt += 1
+            # A call whose key is refused is not made, so any call may be repeated.
+            if outcome.error.status != 401 or not self._has_other_key(key):
+                await self._wait_after(outcome, call, failures)
 
-    async def _attempt(self, call: Call) -> ApiResponse | AttemptFailure:
-        wire = self._wire or self._open()
+    def _request(self, call: Call) -> Request:
         path = self._path + call.path
         if call.query:
             path = f"{path}?{urlencode(call.query)}"
-        key = self.api_key
         fields = self._fields_of_v2 if call.name.startswith("v2.") else self._fields
         if call.headers:
             fields = fields.replaced(call.headers)
         request = Request(call.method, self._origin, path, fields, call.content)
         request.needs_new_connection = call.safety == "once"
-        try:
-            with TimeLimit(self._alarms, self.timeout_s):
-                response = await wire.send(request)
-        except (TransportError, TimeoutError) as error:
-            return _without_response(error, call, request, self.timeout_s)
-        outcome = outcome_of_call(call, response, clock=self.clock, secret=key)
-        # A call whose key is refused is not made, so any call may be repeated.
-        if isinstance(outcome, AttemptFailure) and outcome.error.status == 401 and self._has_other_key(key):
-            return await self._attempt(call)
-        return outcome
+        return request
+
+    async def _wait_after(self, outcome: AttemptFailure, call: Call, failures: _Failures) -> None:
+        """Wait before the next attempt of a call. Raises the error of the last attempt if there is none."""
+        error = outcome.error
+        failures.may_be_made = failures.may_be_made or (outcome.sent and isinstance(error, LinqUnavailable))
+        wait_s = None
+        if failures.count < self.max_retries:
+            wait_s = pause_s(call, outcome, failures.count, max_wait_s=self.max_wait_s, jitter=_jitter())
+        if wait_s is not None:
+            await self.clock.wait_until(self.clock.now() + wait_s)
+        # After a close the failed attempt is reported: "This Client is closed" would hide that Linq may have made the call.
+        if wait_s is None or self._closed:
+            if isinstance(error, LinqUnavailable):
+                error.is_unsent = not failures.may_be_made
+            raise error
+        failures.count += 1
 
     def _has_other_key(self, refused: str) -> bool:
         if self.api_key == refused and self.read_key is not None:
@@ -182,9 +194,7 @@ class Sender:
             LinqApiError: The file was refused, or the URL is neither https nor on the base URL's origin.
             RuntimeError: The client is closed.
         """
-        goal = _upload_goal(url)
-        if goal.origin.scheme != "https" and not goal.origin.is_same(self._origin):
-            raise LinqApiError(f"the upload to {goal.origin} was not made: it is not https", call=_UPLOAD.name)
+        goal = _upload_goal(url, self._origin)
         # `Request.head` writes the length.
         given = {name: value for name, value in headers.items() if name.lower() != "content-length"}
         fields = RequestHeaders({"Host": goal.origin.authority, **given})
@@ -200,22 +210,26 @@ class Sender:
                 broken.append(error)  # kept, because the transport replaces it by an error of its own
                 raise
 
-        async def attempt(call: Call) -> ApiResponse | AttemptFailure:
+        async def attempt() -> ApiResponse | AttemptFailure:
             request = Request("PUT", goal.origin, goal.target, fields, content(), size)
             try:
                 with TimeLimit(self._alarms, timeout_s):
                     response = await self._upload(request)
             except FetchRefused as error:
-                raise LinqApiError(f"the address for the upload is not used. {error}", call=call.name) from None
+                raise LinqApiError(f"the address for the upload is not used. {error}", call=_UPLOAD.name) from None
             except FetchFailed as error:  # the host has no address now
-                return AttemptFailure(LinqUnavailable(f"the upload was not made. {error}", call=call.name), sent=False)
+                return AttemptFailure(
+                    LinqUnavailable(f"the upload was not made. {error}", call=_UPLOAD.name), sent=False
+                )
             except (TransportError, TimeoutError) as error:
                 if broken:
                     raise broken[0] from None
-                return _without_response(error, call, request, timeout_s)
-            return outcome_of_upload(call, response, now=self.clock.now(), secret=self.api_key)
+                return _without_response(error, _UPLOAD, request, timeout_s)
+            return outcome_of_upload(_UPLOAD, response, now=self.clock.now(), secret=self.api_key)
 
-        await self.run(_UPLOAD, attempt)
+        failures = _Failures()
+        while isinstance(outcome := await attempt(), AttemptFailure):
+            await self._wait_after(outcome, _UPLOAD, failures)
 
     async def _upload(self, request: Request) -> Response:
         """Send an upload: over the client's own pool to its own origin, else over a new connection."""
@@ -279,11 +293,15 @@ def _base(base_url: str) -> Target:
     return base
 
 
-def _upload_goal(url: str) -> Target:
+def _upload_goal(url: str, own: Origin) -> Target:
+    """Return the target of an upload: over https, or on the base URL's `own` origin. Raises LinqApiError for any other."""
     try:
-        return target(url)
+        goal = target(url)
     except UnsafeURL as error:
         raise LinqApiError(f"the address for the upload is not used. {error}", call=_UPLOAD.name) from None
+    if goal.origin.scheme != "https" and not goal.origin.is_same(own):
+        raise LinqApiError(f"the upload to {goal.origin} was not made: it is not https", call=_UPLOAD.name)
+    return goal
 
 
 def _fields(host: str, credentials: Mapping[str, str]) -> RequestHeaders:

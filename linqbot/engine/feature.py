@@ -13,11 +13,11 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from typing import ClassVar, Final, TypeAlias
 
-from linqbot.client.call import ApiResponse, Call, Run
+from linqbot.client.call import Call, Run
 from linqbot.engine.steps import Recall, Steps
 from linqbot.engine.turn import HANDLED, Kind, Points, Turn
 from linqbot.engine.turn_journal import TurnJournal
-from linqbot.errors import LinqApiError, Refused, TurnDeferred
+from linqbot.errors import TurnDeferred
 from linqbot.linq.events.delivery import OWN_DELIVERY, Delivery
 from linqbot.options import Role
 from linqbot.storage.inbox import Commit, Lease, Outcome
@@ -242,27 +242,19 @@ class Catalogue:
         """Return the steps of a turn that has so many journal entries already."""
         return Steps(journal, known, self.recalls, self.in_step)
 
-    def gated(self, call: Call, run: Run, journal: TurnJournal, key: str) -> Run:
-        """Return what makes one attempt of a call: `run`, before which each guard that is awake may raise an error.
+    def guard(self, call: Call, run: Run, journal: TurnJournal, key: str) -> Awaitable[None] | None:
+        """Return the check of a call by all guards that are awake, before an attempt; None while none is awake.
 
-        A hint, whose idempotency `key` is empty, is then left out without a word. While no guard is awake, it is `run` itself.
+        Awaited, it raises the error of the first guard that stops the call. The idempotency `key` of a hint is empty.
         """
         awake: list[Feature] = []
         for each in self.guards:
             is_awake = each.guards_while or each.guards_for in journal.data
             if is_awake and (each.guards_calls is None or call.name in each.guards_calls):
                 awake.append(each)
-        if not awake:
-            return run
+        return _passed(awake, GuardedCall(call, journal, run, key)) if awake else None
 
-        async def ask(call: Call) -> ApiResponse:
-            try:
-                for each in awake:
-                    await each.guard(GuardedCall(call, journal, run, key))
-            except (LinqApiError, Refused, TurnDeferred):
-                if key:
-                    raise
-                return ApiResponse(204)
-            return await run(call)
 
-        return ask
+async def _passed(guards: Sequence[Feature], asked: GuardedCall) -> None:
+    for each in guards:
+        await each.guard(asked)

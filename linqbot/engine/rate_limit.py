@@ -8,14 +8,12 @@ A wait that would be too long defers the whole turn instead: see `failure.py`.
 
 from __future__ import annotations
 
-import itertools
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Final
 
-from linqbot.client.call import ApiResponse, Call, Run, id_in_path
-from linqbot.client.outcome import extends_a_limit, is_deleted_before
+from linqbot.client.call import Call, id_in_path
+from linqbot.client.outcome import extends_a_limit
 from linqbot.clock import Clock
 from linqbot.errors import LinqApiError, LinqUnavailable, RateLimited, TurnDeferred
 from linqbot.turn_events import CallDelayed, Observers
@@ -110,70 +108,62 @@ class CallNotMade(TurnDeferred):
     """Defers the turn at a call of which it is certain that Linq has not made it, so a later run may make it."""
 
 
-async def call_with_retries(
-    call: Call,
-    attempted: Callable[[], Run],
-    rate_limit: SendRateLimit,
-    clock: Clock,
-    observers: Observers,
-    *,
-    may_be_made: bool,
-) -> ApiResponse:
-    """Make a call within the rate limit, and retry it while Linq is unavailable.
+class Attempts:
+    """The attempts of one call: within the rate limit, and again while Linq is unavailable.
 
-    Args:
-        attempted: Returns what makes the next attempt.
-        may_be_made: True if an earlier run has begun the call, and its answer is not known.
-    Raises:
-        CallNotMade: the waits would exceed `SEND_FOR_S`, and Linq has certainly not made the call.
-        TurnDeferred: the waits would exceed `SEND_FOR_S`; or Linq may have made the call, and it must not be repeated.
-        RateLimited: Linq answered a call of `NOT_AWAITED` with 429.
+    Attributes:
+        pair: The name of the line and the recipient; None if the call sends nothing.
+        wait_s: Seconds that the rate limit asks for before the next attempt.
+        may_be_made: True if Linq may have made the call: in an earlier run, or in an attempt whose answer is not known.
     """
-    until = clock.now() + SEND_FOR_S
-    pair = pair_of(call)
-    for attempt in itertools.count():
-        if (wait_s := rate_limit.wait_s(pair)) > 0:
-            why = f"Linq allows {MESSAGES} messages a minute from a line to a person"
-            await _wait(wait_s, until, clock, observers, why, may_be_made=may_be_made)
-        backoff_s = BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
-        try:
-            answer = await attempted()(call)
-        except RateLimited as error:
-            if call.name in NOT_AWAITED:
-                raise
-            retry_after_s = error.retry_after_s or backoff_s
-            rate_limit.hold(pair, retry_after_s)
-            await _wait(retry_after_s, until, clock, observers, error.summary, may_be_made=may_be_made)
-        except LinqUnavailable as error:
+
+    __slots__ = ("_call", "_clock", "_failed", "_observers", "_rate_limit", "_until", "may_be_made", "pair", "wait_s")
+
+    def __init__(
+        self, call: Call, rate_limit: SendRateLimit, clock: Clock, observers: Observers, *, may_be_made: bool
+    ) -> None:
+        self._call, self.pair = call, pair_of(call)
+        self._rate_limit, self._clock, self._observers = rate_limit, clock, observers
+        self._until = clock.now() + SEND_FOR_S
+        self._failed = 0
+        self.wait_s = rate_limit.wait_s(self.pair)
+        self.may_be_made = may_be_made
+
+    async def wait(self) -> None:
+        """Wait as long as the rate limit asks for; raises as `go_on_after`."""
+        await self._wait(self.wait_s, f"Linq allows {MESSAGES} messages a minute from a line to a person")
+
+    async def go_on_after(self, error: LinqApiError) -> bool:
+        """Wait after a failed attempt, and return True. False if the call must not be attempted again because of the error.
+
+        Raises:
+            CallNotMade: The waits would exceed `SEND_FOR_S`, and Linq has certainly not made the call.
+            TurnDeferred: The waits would exceed `SEND_FOR_S`; or Linq may have made the call, and it must not be repeated.
+        """
+        backoff_s = BACKOFF_S[min(self._failed, len(BACKOFF_S) - 1)]
+        self._failed += 1
+        if isinstance(error, RateLimited):
+            if self._call.name in NOT_AWAITED:
+                return False
+            wait_s = error.retry_after_s or backoff_s
+            self._rate_limit.hold(self.pair, wait_s)
+        elif isinstance(error, LinqUnavailable):
             is_extended = extends_a_limit(error)
-            if is_extended or (call.safety == "once" and not error.is_unsent):
+            if is_extended or (self._call.safety == "once" and not error.is_unsent):
                 pause_s = error.retry_after_s or (EXTENDED_LIMIT_S if is_extended else None)
                 raise TurnDeferred(error.summary, after_s=pause_s) from error
-            may_be_made = may_be_made or not error.is_unsent
-            await _wait(
-                max(backoff_s, error.retry_after_s or 0.0),
-                until,
-                clock,
-                observers,
-                error.summary,
-                may_be_made=may_be_made,
-            )
-        except LinqApiError as error:
-            if may_be_made and is_deleted_before(call, error):
-                return ApiResponse(204)
-            raise
+            self.may_be_made = self.may_be_made or not error.is_unsent
+            wait_s = max(backoff_s, error.retry_after_s or 0.0)
         else:
-            rate_limit.sent(pair)
-            return answer
-    raise AssertionError
+            return False
+        await self._wait(wait_s, error.summary)
+        self.wait_s = self._rate_limit.wait_s(self.pair)
+        return True
 
-
-async def _wait(
-    wait_s: float, until: float, clock: Clock, observers: Observers, reason: str, *, may_be_made: bool
-) -> None:
-    now = clock.now()
-    if now + wait_s > until:
-        raise (TurnDeferred if may_be_made else CallNotMade)(reason, after_s=wait_s)
-    if (notify := observers.get(CallDelayed)) is not None:
-        notify(CallDelayed(reason, wait_s))
-    await clock.wait_until(now + wait_s)
+    async def _wait(self, wait_s: float, reason: str) -> None:
+        now = self._clock.now()
+        if now + wait_s > self._until:
+            raise (TurnDeferred if self.may_be_made else CallNotMade)(reason, after_s=wait_s)
+        if (notify := self._observers.get(CallDelayed)) is not None:
+            notify(CallDelayed(reason, wait_s))
+        await self._clock.wait_until(now + wait_s)

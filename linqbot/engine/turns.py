@@ -287,7 +287,7 @@ class Turns:
         turn.journal = TurnJournal(
             self.storage, self.clock, self.outbound, turn.opening, turn.lease, data=turn.data, report=turn.report
         )
-        turn.outbox = Outbox(turn.journal, self.rate_limit, self.features.gated)
+        turn.outbox = Outbox(turn.journal, self.rate_limit, self.features.guard)
         turn.helpers = Helpers(
             self.dispatcher,
             turn.journal,

@@ -30,7 +30,7 @@ def context_of(dispatcher: Dispatcher, event: Event, linq: Linq) -> TurnContext:
     turn.journal = journal = TurnJournal(
         turns.storage, turns.clock, turns.outbound, turn.opening, turn.lease, data=turn.data
     )
-    turn.outbox = Outbox(journal, turns.rate_limit, turns.features.gated)
+    turn.outbox = Outbox(journal, turns.rate_limit, turns.features.guard)
     turn.helpers = Helpers(
         dispatcher, journal, turn.lease, turn.opening, ends=turn.ends, make_steps=turns.features.steps_of
     )
