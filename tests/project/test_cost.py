@@ -22,8 +22,8 @@ PACKAGE = Path(linqbot.__file__).parent
 # A commit serves several turns, and the worker's loop passes as often as it is woken: both vary.
 VARYING = ("storage/", "engine/worker.py", "clock.py")
 READ = "a read of the storage"
-MOST = 201
-"""The limit of the calls in one turn: there were 200 with Python 3.11."""
+MOST = 202
+"""The limit of the calls in one turn: there were 201 with Python 3.11."""
 MOST_OF_RECEIPTS = 34
 """The limit of the calls for the three receipts of a reply: there were 31 with Python 3.11."""
 
