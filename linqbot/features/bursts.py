@@ -104,7 +104,7 @@ class Bursts(Feature):
         others = [*edits, *(each for each in others if each not in edits)]
         is_closed = len(behind) + 1 >= MAX_MESSAGES or any(each not in others for each in behind)
         if not is_closed and (until := self._waits_until(lease.delivery, others, window)) > self._clock.now():
-            await self._storage.hold(lease, until, known=len(behind))
+            await self._storage.gather(lease, until, known=len(behind))
             return None
         return await joined(lease, others, self._storage, self._clock) if others else lease
 

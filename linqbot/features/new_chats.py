@@ -95,7 +95,7 @@ class NewChats(TurnFeature):
                 return lease
             waited_s = clock.now() - delivery.received_at
             until = clock.now() + min(max(waited_s, _AGAIN_S), _LONGEST_S)
-            await storage.hold(lease, until, known=behind)
+            await storage.gather(lease, until, known=behind)
         except StorageUnavailable as error:
             log.warning("order.unknown", delivery=delivery.id, error=type(error).__name__)
             return lease

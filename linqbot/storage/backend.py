@@ -272,14 +272,14 @@ class Storage(ABC):
     async def following(self, lane: str, limit: int) -> list[Delivery]:
         """Return the deliveries that wait behind the head of a lane, in order, at most `limit`."""
 
-    async def hold(self, lease: Lease, until: float, *, known: int) -> None:
+    async def gather(self, lease: Lease, until: float, *, known: int) -> None:
         """Give back a lease that was not used: it counts as nothing, and the lane waits for more deliveries.
 
         The wait ends at a Unix time, or earlier with the next `put` into the lane. The next lease of the head is a
         first run again. The lane does not wait with more than `known` deliveries behind the head, as `following`
         returned them.
         """
-        await self._write(lambda tx: tx.hold(lease, until, known), lane=lease.delivery.lane)
+        await self._write(lambda tx: tx.gather(lease, until, known), lane=lease.delivery.lane)
 
     def watch(self, lane: str) -> AbstractContextManager[asyncio.Event]:
         """Watch a lane: the event is set whenever a delivery is put into it, by whatever process."""

@@ -172,7 +172,7 @@ class Lanes:
         self._clear_suspect(lane)
         self._wait(lane, until)
 
-    def hold(self, token: int, until: float, *, known: int) -> None:
+    def gather(self, token: int, until: float, *, known: int) -> None:
         """End a lease: its lane waits until a Unix time, or until more than `known` deliveries are behind the head."""
         lane = self._leases.pop(token)
         if len(lane.queue) > 1 + known:
@@ -233,7 +233,7 @@ class Lanes:
 
         A lease stays in force if its delivery is still the first of its lane. All other leases are over. The `rows`
         come by ascending `seq`: (seq, lane, not_before, max_concurrent_suspects, wakes), the first four as for `add`.
-        `wakes` is True if the delivery waits for more deliveries in its lane: see `hold`. Those that are among the rows
+        `wakes` is True if the delivery waits for more deliveries in its lane: see `gather`. Those that are among the rows
         do not end this wait, because they came before it began.
         """
         fresh = Lanes()

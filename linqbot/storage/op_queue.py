@@ -99,7 +99,7 @@ class SettleOp(Op[None]):
 class WorkOp(Op[T]):
     """Run `work` in the transaction. It must raise a StorageError before it writes, or not at all.
 
-    `lane` is the lane that it holds, shortens or sorts, which PostgreSQL locks before the batch runs; None if it does none of that.
+    `lane` is the lane that it lets gather, shortens or sorts, which PostgreSQL locks before the batch runs; None if it does none of that.
     """
 
     work: Callable[[Any], Awaitable[T]]
@@ -284,14 +284,14 @@ class LaneTransaction(Writable, Protocol):
     """An open transaction that also moves lanes, which each backend does in its own way.
 
     A step that gets all operations of a kind sets the result or the error of each. A step of one operation may raise an error
-    before it writes: then this operation alone has failed. For `hold` and `put_in_order` see the methods of `Storage`.
+    before it writes: then this operation alone has failed. For `gather` and `put_in_order` see the methods of `Storage`.
     """
 
     old_ids: ClassVar[str]
     """The SQL that deletes the ids of deliveries that left the inbox before $1, at most $2."""
 
     async def release(self, ops: Sequence[ReleaseOp]) -> None: ...
-    async def hold(self, lease: Lease, until: float, known: int) -> None: ...
+    async def gather(self, lease: Lease, until: float, known: int) -> None: ...
     async def put(self, ops: Sequence[PutOp]) -> None: ...
     async def put_receipts(self, ops: Sequence[PutReceiptOp]) -> None: ...
     async def put_in_order(self, lane: str, missed: Sequence[Delivery], lease: Lease | None, *, keep: bool) -> int: ...

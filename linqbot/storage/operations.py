@@ -62,7 +62,7 @@ async def run(tx: LaneTransaction, ops: OpsByKind, memory: StorageMemory, *, pur
         await _begin(tx, of(ops, BeginOp))
     if FinishOp in ops or SettleOp in ops:
         await _finish(tx, of(ops, SettleOp), of(ops, FinishOp))
-    # Work comes after the deliveries that are put: it may put others into the same lanes, or hold a lane that has grown.
+    # Work comes after the deliveries that are put: it may put others into the same lanes, or let a lane gather that has grown.
     if PutOp in ops:
         await tx.put(of(ops, PutOp))
     if PutReceiptOp in ops:

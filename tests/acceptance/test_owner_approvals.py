@@ -24,7 +24,7 @@ APPROVALS = (
 from linqbot import regex
 from linqbot_postgres.storage import PostgresStorage
 
-dying(PostgresStorage, "put", "take", "begin", "settle", "note_opening", "hold", "fire", "finish")
+dying(PostgresStorage, "put", "take", "begin", "settle", "note_opening", "gather", "fire", "finish")
 bot = Bot(read=False, typing=False, max_age_s=None)
 
 

@@ -57,7 +57,7 @@ async def test_only_edits_that_waited_when_the_head_was_first_leased_are_early(c
         lease = await leased(storage)
         await storage.put(after)
         # Given back unused, it has not begun.
-        await storage.hold(lease, 0.0, known=5)
+        await storage.gather(lease, 0.0, known=5)
         last = edit()
         lease = await leased(storage)
         await storage.put(last)

@@ -27,15 +27,15 @@ async def test_a_wait_that_has_ended_does_not_begin_again(
     first, second, other = delivery(), delivery(), delivery("c:2")
     async with closed_storage as storage:
         await storage.put(first)
-        hold = storage.hold(await leased(storage, limit=10), NOON + 60, known=0)
+        gathering = storage.gather(await leased(storage, limit=10), NOON + 60, known=0)
         if at_once:
-            # While the other delivery is being written, hold and put wait for the same commit.
+            # While the other delivery is being written, gather and put wait for the same commit.
             writing = asyncio.ensure_future(storage.put(other))
             await asyncio.sleep(0)
-            await asyncio.gather(writing, hold, put(storage, second))
+            await asyncio.gather(writing, gathering, put(storage, second))
         else:
             await storage.put(other)
-            await hold
+            await gathering
             await put(storage, second)
     async with closed_storage as storage:
         assert await taken(storage) == [first.id, other.id]
@@ -77,12 +77,12 @@ async def test_joined_deliveries_are_one_and_their_copies_duplicates(storage: St
     assert (await leased(storage, limit=10)).delivery.id == third.id
 
 
-async def test_a_lease_that_is_over_can_neither_hold_nor_join(storage: Storage, clock: MovableClock) -> None:
+async def test_a_lease_that_is_over_can_neither_gather_nor_join(storage: Storage, clock: MovableClock) -> None:
     old = await leased(storage, delivery(), limit=10)
     clock.advance(61)
     await leased(storage, limit=10)
     with pytest.raises(LeaseLost):
-        await storage.hold(old, NOON + 100, known=0)
+        await storage.gather(old, NOON + 100, known=0)
     with pytest.raises(LeaseLost):
         await storage.join(old, old.delivery, [])
 

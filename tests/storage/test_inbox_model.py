@@ -266,13 +266,13 @@ class InboxMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.untouched())
     @rule(which=st.integers(0, 10), after_s=st.sampled_from([-1.0, 10.0, 100.0]), fewer=st.integers(0, 1))
-    def hold(self, which: int, after_s: float, fewer: int) -> None:
+    def gather(self, which: int, after_s: float, fewer: int) -> None:
         lane, head = self.untouched()[which % len(self.untouched())]
         behind = len(self.model.lanes[lane]) - 1
         known = max(behind - fewer, 0)
         until = self.clock.now() + after_s
         assert head.lease
-        self.run(self.storage.hold(head.lease, until, known=known))
+        self.run(self.storage.gather(head.lease, until, known=known))
         self.lost.append(head.lease)
         head.lease, head.gathers, head.delivery_count = None, True, head.delivery_count - 1
         head.not_before = until if known == behind else 0.0

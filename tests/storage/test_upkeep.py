@@ -45,7 +45,7 @@ async def test_waiting_deliveries_are_listed_in_order_with_their_state(storage: 
     retried, deferred, _, held = await storage.take(4, lease_s=60)
     await storage.finish(retried, Commit(Retry(clock.now() + 30, "Boom")))
     await storage.finish(deferred, Commit(Defer(clock.now() + 40, "Linq is away")))
-    await storage.hold(held, NOON + 50, known=0)
+    await storage.gather(held, NOON + 50, known=0)
     await storage.put(delivery("c:1", name="w.behind"))
     message = "message.received"
     assert await storage.waiting() == [

@@ -225,7 +225,7 @@ class SQLiteLaneTransaction(Transaction):
             "UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1 WHERE seq = ANY($1)", seqs
         )
 
-    async def hold(self, lease: Lease, until: float, known: int) -> None:
+    async def gather(self, lease: Lease, until: float, known: int) -> None:
         seq = await operations.leased(self, lease)
         has_grown = len(self._waiting(lease.delivery.lane)) > 1 + known
         sql = """UPDATE delivery SET leased = 0, delivery_count = delivery_count - 1, waits = 'gathering', not_before = $1
@@ -235,7 +235,7 @@ class SQLiteLaneTransaction(Transaction):
         self.changes.gathering[lease.delivery.lane] = seq
         self.changes.ending.add(seq)
         self.changes.ended_leases.add(lease.token)
-        self.changes.after.append(partial(self.index.lanes.hold, lease.token, until, known=known))
+        self.changes.after.append(partial(self.index.lanes.gather, lease.token, until, known=known))
 
     async def join(self, lease: Lease, ids: Sequence[str], head: int) -> None:
         _, *behind = self.index.lanes.waiting(lease.delivery.lane)

@@ -455,7 +455,7 @@ class PostgresLaneTransaction(Transaction):
         self.changes.ended_leases |= {row["token"] for row in rows}
         self.changes.wakes_others = True
 
-    async def hold(self, lease: Lease, until: float, known: int) -> None:
+    async def gather(self, lease: Lease, until: float, known: int) -> None:
         """Give back a lease, and let its lane wait for more deliveries. Raises LeaseLost if the lease is over."""
         # `lock` has the lane, so a `put` into it comes before or after all of this.
         sql = """UPDATE delivery SET token = NULL, owner = NULL, delivery_count = delivery_count - 1,

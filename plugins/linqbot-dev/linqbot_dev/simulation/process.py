@@ -22,7 +22,7 @@ from linqbot.storage.state import BOT, StateWrite
 from linqbot_dev.simulation.loop import Life, VirtualLoop
 from linqbot_dev.testing.stage.connections import WRITES, StorageAround
 
-AIMED: Final = WRITES | {"put", "take", "finish", "put_in_order", "hold"}
+AIMED: Final = WRITES | {"put", "take", "finish", "put_in_order", "gather"}
 """The methods of a storage at which faults can be aimed."""
 
 

@@ -161,8 +161,8 @@ class WatchedStorage(StorageAround):
             self._activity.end(lease.token)
         return count
 
-    async def hold(self, lease: Lease, until: float, *, known: int) -> None:
-        await self._write("hold", self._inner.hold, lease, until, known=known)
+    async def gather(self, lease: Lease, until: float, *, known: int) -> None:
+        await self._write("gather", self._inner.gather, lease, until, known=known)
         self._activity.end(lease.token)
 
     async def gathering_until(self) -> list[float]:
