@@ -109,7 +109,7 @@ async def unmute(
     fetched: dict[str, Delivery | None] = {}  # by id; None for a message that Linq does not have any more
     known: dict[str, Chat] = {}
     for _ in range(_PASSES):
-        missed = await storage.muted_since(min(each.since for each in ending))
+        missed = await storage.ended_since("muted", min(each.since for each in ending))
         rows = {row.delivery: row for row in missed if _is_of(row, ending) and row.delivery not in fetched}
         fetched |= {row.delivery: await _delivery(client, row, known, now) for row in rows.values()}
         # As replays: the turns that were muted have left journal entries.

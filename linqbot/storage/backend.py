@@ -60,7 +60,7 @@ from linqbot.storage.op_queue import (
     TakeOp,
     WorkOp,
 )
-from linqbot.storage.outcomes import OutcomeRow
+from linqbot.storage.outcomes import OutcomeRow, Result
 from linqbot.storage.state import StateRow, StateWrite
 from linqbot.storage.timers import Timer
 from linqbot.storage.upkeep import Exported, Forgotten, InboxCounts, Progress, Selection, Waiting
@@ -558,12 +558,12 @@ class Storage(ABC):
         """
         return await self._read(lambda db: tally.counts(db, since, width_s))
 
-    async def muted_since(self, since: float) -> list[OutcomeRow]:
-        """Return the outcomes of messages that no handler took since a time, because of a mute, and that were not handled later.
+    async def ended_since(self, outcome: Result, since: float) -> list[OutcomeRow]:
+        """Return the rows of messages that have ended with an outcome since a time, and that were not handled later.
 
         They are in the order of their receipt.
         """
-        return await self._read(lambda db: outcomes.muted_since(db, since))
+        return await self._read(lambda db: outcomes.ended_since(db, outcome, since))
 
     async def outcomes_of(self, ids: Collection[str]) -> list[OutcomeRow]:
         """Return what became of deliveries and of messages with these ids. It reads all outcomes."""

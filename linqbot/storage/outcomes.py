@@ -133,14 +133,14 @@ async def of_ids(db: Readable, ids: Collection[str]) -> list[OutcomeRow]:
     return await _rows(db, "WHERE delivery = ANY($1) OR message_id = ANY($1) ORDER BY n", list(ids))
 
 
-async def muted_since(db: Readable, since: float) -> list[OutcomeRow]:
-    which = """AS muted
-               WHERE outcome = 'muted' AND type = 'message.received' AND message_id IS NOT NULL AND ended_at >= $1
-                   AND NOT EXISTS (SELECT 1 FROM outcome AS later WHERE later.lane = muted.lane AND later.n > muted.n
-                                       AND later.delivery = muted.delivery)
-                   AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.id = muted.delivery)
+async def ended_since(db: Readable, outcome: Result, since: float) -> list[OutcomeRow]:
+    which = """AS ended
+               WHERE outcome = $2 AND type = 'message.received' AND message_id IS NOT NULL AND ended_at >= $1
+                   AND NOT EXISTS (SELECT 1 FROM outcome AS later WHERE later.lane = ended.lane AND later.n > ended.n
+                                       AND later.delivery = ended.delivery)
+                   AND NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.id = ended.delivery)
                ORDER BY received_at, n"""
-    return await _rows(db, which, since + db.ahead_s)
+    return await _rows(db, which, since + db.ahead_s, outcome)
 
 
 async def _rows(db: Readable, which: str, *values: object) -> list[OutcomeRow]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from linqbot_postgres import migrate as migrations
+from postgres_server import dropped_storage_url
 from storage.conftest import NOON, delivery, entry, handle
+from storage.test_people import ran
+from storages import BACKENDS, open_storage
 
 from linqbot.clock import MovableClock
 from linqbot.features.muted_chats import (
+    PROACTIVE,
     Mute,
     change_mute,
     mute_by_hand,
@@ -20,9 +26,11 @@ from linqbot.features.muted_chats import (
 )
 from linqbot.linq.events.lane import EVERY_CHAT
 from linqbot.linq.types.proactive import ChatHandoff
+from linqbot.ops.stored_contents import migrate
 from linqbot.storage.acts import By
 from linqbot.storage.backend import Storage
 from linqbot.storage.holds import FOREVER
+from linqbot.storage.sqlite import file
 from linqbot.storage.sqlite.storage import SQLiteStorage
 from linqbot.storage.timers import Timer
 
@@ -182,3 +190,30 @@ async def test_a_mute_of_another_process_is_known_here_too(path: Path, clock: Mo
             await mute_chat(command, MUTE)
         await served.put(delivery())
         assert {each.chat_id: each for each in mutes_of(served.holds)} == {"1": MUTE}
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.process)])
+async def test_a_mute_that_an_older_linqbot_has_stored_is_one(
+    kind: str, path: Path, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{path}" if kind == "sqlite" else dropped_storage_url("mutes_of_older")
+    for module in (file, migrations):
+        older = {number: sql for number, sql in module.schemas().items() if number < 4}
+        monkeypatch.setattr(module, "schemas", lambda found=older: found)
+    await migrate(url, BACKENDS)
+    monkeypatch.undo()
+    handed = replace(MUTE, until=FOREVER, reason=None, handoff=HANDOFF)
+    partial = Mute(EVERY_CHAT, NOON + 60, "", 'away "until" noon', only_proactive=True, since=NOON)
+    handoff = json.dumps(asdict(HANDOFF))
+    for row in (
+        f"('c:1', {FOREVER}, '+14155550142', NULL, '{handoff}', false, 0)",
+        f"('c:*', {NOON + 60}, '', 'away \"until\" noon', NULL, true, {NOON})",
+    ):
+        await ran(url, f"INSERT INTO mute (lane, until, person, reason, handoff, only_proactive, since) VALUES {row}")
+    await migrate(url, BACKENDS)
+    async with open_storage(url, clock=clock) as storage:
+        assert [replace(each, since=round(each.since)) for each in await stored_mutes(storage)] == [partial, handed]
+        assert [(each.kinds, each.kept_until) for each in await storage.stored_holds()] == [
+            (PROACTIVE, NOON + 60),
+            (None, FOREVER + 172_800.0),
+        ]
