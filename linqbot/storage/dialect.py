@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import cache
 from importlib.resources import files
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from linqbot.storage.changes import Changes, KnownNames
 
@@ -112,13 +112,29 @@ class Writable(Readable, Protocol):
 
 class SQLiteForm(NamedTuple):
     sql: str  # its text, with `?` for each value
+    of_ones: str  # the same for lists of one value each
     order: tuple[int, ...]  # the index of the value of each `?`
     lists: frozenset[int]  # The indexes of the values that are lists. SQLite gets them as JSON.
+
+    def bound(self, given: Sequence[Any]) -> tuple[str, list[Any]]:
+        """Return the statement for these values, and its values.
+
+        A list of one value, as nearly every one of a process that is not busy, needs no JSON: to read that takes SQLite longer
+        than the rest of a statement.
+        """
+        if not self.lists:
+            return self.sql, [given[n] for n in self.order]
+        ones = {n: next(iter(given[n])) for n in self.lists if len(given[n]) == 1}
+        # Half a surrogate pair, as in an argument that is no UTF-8, is found nowhere. Only JSON can hold it.
+        if len(ones) < len(self.lists) or any(isinstance(one, str) and not one.isascii() for one in ones.values()):
+            return self.sql, self.values(given)
+        return self.of_ones, [ones[n] if n in ones else given[n] for n in self.order]
 
     def values(self, given: Sequence[Any]) -> list[Any]:
         return [json.dumps(list(given[n])) if n in self.lists else given[n] for n in self.order]
 
 
+_LISTED: Final = "IN (SELECT value FROM json_each(?))"
 _DIFFERENT = re.compile(r"= ANY\(\$(\d+)\)|\$(\d+)| FOR UPDATE(?: SKIP LOCKED)?|::\w+")
 
 
@@ -136,9 +152,10 @@ def sqlite_form(sql: str) -> SQLiteForm:
         if a_list is None:
             return "?"  # not `?1`: Python deprecates a sequence of values for numbered parameters
         lists.add(order[-1])
-        return "IN (SELECT value FROM json_each(?))"
+        return _LISTED
 
-    return SQLiteForm(_DIFFERENT.sub(form, sql), tuple(order), frozenset(lists))
+    whole = _DIFFERENT.sub(form, sql)
+    return SQLiteForm(whole, whole.replace(_LISTED, "= ?"), tuple(order), frozenset(lists))
 
 
 def schemas_in(package: str) -> dict[int, str]:

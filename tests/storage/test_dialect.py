@@ -21,10 +21,14 @@ def test_a_statement_has_the_same_rows_in_sqlite_in_any_order_of_parameters(subt
         ("SELECT n FROM t WHERE n = ANY($2) AND word = ANY($1)", [["two", "four", "$1"], [1, 2, 4, 9]], [(2,), (4,)]),
         ("SELECT n FROM t WHERE n = ANY($1)", [{3}], [(3,)]),
         ("SELECT n FROM t WHERE word = ANY($1)", [[]], []),
+        ("SELECT n FROM t WHERE n = ANY($1) AND word = ANY($2)", [[5], ["fünf", "two"]], [(5,)]),
+        ("SELECT n FROM t WHERE word = ANY($1)", [["fünf"]], [(5,)]),
+        ("SELECT n FROM t WHERE word = ANY($1)", [["\ud800"]], []),
+        ("SELECT n FROM t WHERE word = ANY($1)", [[None]], []),
     ]
     db = sqlite3.connect(":memory:")
     db.execute("CREATE TABLE t (n INTEGER, word TEXT)")
-    db.executemany("INSERT INTO t VALUES (?, ?)", [(1, "one"), (2, "two"), (3, "three"), (4, "four")])
+    db.executemany("INSERT INTO t VALUES (?, ?)", [(1, "one"), (2, "two"), (3, "three"), (4, "four"), (5, "fünf")])
     for sql, values, found in rows:
         with subtests.test(sql=sql):
             assert drive(SQLiteReader(db).fetch(sql, *values)) == found

@@ -180,14 +180,14 @@ class Index(StorageMemory):
 
 
 # A few sizes, so that only a few statements are ever compiled, none of them longer than 100 KB.
-_PIECES = (32, 8, 2, 1)
+_PIECES = (32, 8, 2)
 
 
 def insert(db: sqlite3.Connection, into: str, rows: Sequence[Values], on_conflict: str = "") -> None:
+    # Columns that are None in all rows are left out: the sqlite3 module takes longest for a None, and a new journal entry
+    # has seven.
     start = 0
-    for size in _PIECES:
-        # Columns that are None in all rows are left out: the sqlite3 module takes longest for a None, and a new journal entry
-        # has seven.
+    for size in _PIECES if len(rows) > 1 else ():
         missing = (None,) * size
         while len(rows) - start >= size:
             columns = list(zip(*rows[start : start + size], strict=True))
@@ -195,6 +195,11 @@ def insert(db: sqlite3.Connection, into: str, rows: Sequence[Values], on_conflic
             values = zip(*compress(columns, given), strict=True)
             db.execute(_insert(into, given, size, on_conflict), tuple(chain.from_iterable(values)))
             start += size
+    if start < len(rows):
+        # The last row, and that of nearly every transaction of an idle process, whose columns need not be gathered.
+        row = rows[start]
+        given = tuple([value is not None for value in row])
+        db.execute(_insert(into, given, 1, on_conflict), tuple(compress(row, given)))
 
 
 @cache
@@ -235,8 +240,7 @@ class SQLiteReader:
             self.db.execute("ROLLBACK")
 
     def _execute(self, sql: str, values: tuple[object, ...]) -> sqlite3.Cursor:
-        form = sqlite_form(sql)
-        return self.db.execute(form.sql, form.values(values))
+        return self.db.execute(*sqlite_form(sql).bound(values))
 
 
 @dataclass(slots=True, eq=False)
