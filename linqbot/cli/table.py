@@ -34,6 +34,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
 
 PACKAGES: Final[Mapping[str, str]] = {
     "dev": "linqbot-dev",
+    "judge": "linqbot-dev",
     "mcp": "linqbot-operator",
     "rehearse": "linqbot-dev",
     "replay": "linqbot-dev",

@@ -143,6 +143,7 @@ RAW_PARTS = {
     "plugins/linqbot-dev/linqbot_dev/dev/reporting.py": "a call of our own",
     "plugins/linqbot-dev/linqbot_dev/dev/runner.py": "a send of our own that waits",
     "plugins/linqbot-dev/linqbot_dev/dev/terminal.py": "what the emulator shows",
+    "plugins/linqbot-dev/linqbot_dev/judge/wire.py": "a send of the judged bot",
     "plugins/linqbot-dev/linqbot_dev/simulation/world.py": "a call of the simulated bot",
     "plugins/linqbot-dev/linqbot_dev/testing/samples.py": "the samples of events",
 }

@@ -11,6 +11,7 @@ def register_commands() -> list[PluginCommand]:
     write, look_after = "Write a bot", "Look after it"
     return [
         _command("dev", "Try a bot on an emulated phone in the browser, with no account.", write),
+        _command("judge", "Judge any bot of Linq's, in any language, while things go wrong.", write),
         _command("rehearse", "Let simulated people talk to a bot while things go wrong.", write),
         _command("trigger", "Send a signed event of any type to a bot.", write),
         _command("replay", "Run a bot on stored deliveries without sending; compare code.", look_after),
