@@ -16,7 +16,7 @@ from typing import Any, Final
 from linqbot_dev.judge import promises
 from linqbot_dev.judge.judged_bot import JudgedBot, NotStarted
 from linqbot_dev.judge.scene import JudgedScene, SceneLine, ScenePerson
-from linqbot_dev.judge.wire import Hold, Wire
+from linqbot_dev.judge.wire import HeldSends, Wire
 from linqbot_dev.simulation import checker
 
 LOOK_EVERY_S: Final = 0.04
@@ -185,9 +185,9 @@ class Play:
         self.note("the bot is stopped with SIGTERM, and started again")
         await self.start_again()
 
-    def hold_sends(self, person: str, *, limit_s: float) -> Hold:
+    def hold_sends(self, person: str, *, limit_s: float) -> HeldSends:
         """Let the sends to a person wait until the hold is ended."""
-        hold = Hold(self.handles[person], limit_s)
+        hold = HeldSends(self.handles[person], limit_s)
         self.wire.holds.append(hold)
         return hold
 

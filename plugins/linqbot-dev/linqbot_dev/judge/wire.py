@@ -85,7 +85,7 @@ class SendFault:
 
 
 @dataclass(eq=False)
-class Hold:
+class HeldSends:
     """The sends to a person wait until it ends. Those of a process that has been killed by then are lost.
 
     Attributes:
@@ -115,7 +115,7 @@ class Wire:
         self.webhooks: list[NotedWebhook] = []
         self.sends: list[NotedSend] = []
         self.send_faults: list[SendFault] = []
-        self.holds: list[Hold] = []
+        self.holds: list[HeldSends] = []
         self.life = 0
         self.is_down = False
         self.on_accepted: Callable[[NotedWebhook], object] = lambda _: None
