@@ -187,7 +187,7 @@ FAILURES: list[tuple[tuple[str, ...], dict[str, str], tuple[int, str]]] = [
     (("explain", "LQB9999"), {}, USAGE),
     (("judge",), {}, USAGE),
     (("judge", "--webhook", "http://127.0.0.1:1/", "node"), {}, USAGE),
-    (("judge", "--webhook", "http://127.0.0.1:1/"), {}, SETTING),
+    (("judge", "--webhook", "http://127.0.0.1:1/"), {"LINQ_WEBHOOK_SECRET": ""}, SETTING),
     (("judge", "--env", "PORT", "node"), {}, USAGE),
     (("judge", "--scene", "broken.json", "node"), {}, SETTING),
     (("person", "forget", "555"), {}, USAGE),

@@ -55,9 +55,11 @@ class JudgedBot:
     Attributes:
         secrets: The signing secrets that the bot has, the newest first.
         can_be_killed: True if the judge has started the bot.
+        takes_list: True if the author says that the bot takes several secrets, by naming `{secrets}`.
     """
 
     can_be_killed = False
+    takes_list = False
 
     def __init__(self, wire: Wire, secret: str) -> None:
         self.wire = wire
@@ -115,6 +117,7 @@ class StartedBot(JudgedBot):
         super().__init__(wire, secret)
         self._command = command
         self._variables = variables
+        self.takes_list = any("{secrets}" in each for each in (*command, *variables.values()))
         self._token = token
         self._port = port
         self._folder = folder

@@ -50,7 +50,12 @@ FLAWS: Final[Mapping[str, tuple[str, set[str]]]] = {
 
 def plan(flaw: str = "", **more: Any) -> JudgePlan:
     return JudgePlan(
-        **{"command": PLAIN, "variables": {"FLAW": flaw, "BOT_DB": "{folder}/bot.db"}, "patience_s": 5.0, **more}
+        **{
+            "command": PLAIN,
+            "variables": {"FLAW": flaw, "BOT_DB": "{folder}/bot.db", "LINQ_WEBHOOK_SECRET": "{secrets}"},
+            "patience_s": 5.0,
+            **more,
+        }
     )
 
 
