@@ -53,7 +53,7 @@ def plan(flaw: str = "", **more: Any) -> JudgePlan:
         **{
             "command": PLAIN,
             "variables": {"FLAW": flaw, "BOT_DB": "{folder}/bot.db", "LINQ_WEBHOOK_SECRET": "{secrets}"},
-            "patience_s": 5.0,
+            "patience_s": 12.0,  # the judges run at the same time, so a bot may be slow
             **more,
         }
     )
@@ -78,10 +78,16 @@ async def test_each_flaw_is_found_by_the_trial_that_is_aimed_at_it() -> None:
 
 @pytest.mark.slow
 async def test_of_each_flaw_all_trials_find_exactly_what_it_breaks() -> None:
-    cards = await asyncio.gather(*(judge(plan(flaw)) for flaw in FLAWS))
-    assert {flaw: broken(card) for flaw, card in zip(FLAWS, cards, strict=True)} == {
-        flaw: promises for flaw, (_, promises) in FLAWS.items()
-    }
+    few = asyncio.Semaphore(5)
+
+    async def judged(flaw: str) -> list[PromiseLine]:
+        async with few:
+            return await judge(plan(flaw))
+
+    # A process that ends by itself may do so in any trial, and lose there what the trial is about.
+    flaws = {flaw: promises for flaw, (_, promises) in FLAWS.items() if flaw != "crashes"}
+    cards = await asyncio.gather(*map(judged, flaws))
+    assert {flaw: broken(card) for flaw, card in zip(flaws, cards, strict=True)} == flaws
     assert all(line.verdict != "not tried" for card in cards for line in card)
 
 
